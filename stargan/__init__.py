@@ -1,0 +1,1 @@
+"""StarGAN v2: networks, checkpoints, masks, alignment and fast translation."""

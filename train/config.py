@@ -1,0 +1,132 @@
+"""The one dataclass that a run's YAML is read into."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stargan.networks import ModelConfig
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the sentence names the key."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run. Fields without a comment mean what they mean in the paper (arXiv 1912.01865, appendix B)."""
+
+    name: str = "unnamed"
+    data: str = "data"  # holds train/<domain>/* and val/<domain>/*
+    runs: str = "runs"  # checkpoints, samples and caches go to runs/<name>
+    domains: tuple[str, ...] = ()
+    image_size: int = 256
+    base_channels: int = 0  # 0: 2**14 / image_size
+    max_channels: int = 512
+    w_hpf: float = 1.0  # 0: no masks; above, masks come from the bundled 68-point FAN
+
+    iterations: int = 100_000
+    minutes: float = 0.0  # stop after that much time in this call; 0: no limit
+    batch: int = 8
+    lr: float = 1e-4
+    mapping_lr: float = 1e-6
+    betas: tuple[float, float] = (0.0, 0.99)
+    weight_decay: float = 1e-4
+    lambda_r1: float = 1.0
+    lambda_sty: float = 1.0
+    lambda_ds: float = 1.0
+    lambda_cyc: float = 1.0
+    ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
+    ds_floor: float = 0.0
+    ema: float = 0.999
+    ema_warmup: bool = False  # averages over fewer iterations at the start
+
+    alternate: bool = False  # latent- and reference-guided updates in turn instead of both in an iteration
+    r1_every: int = 1  # lazy R1: every k-th discriminator update, k times as heavy
+    diff_augment: bool = False  # colour and translation, on what the discriminator sees
+    precision: str = "bf16"  # or fp32
+    seed: int = 0
+
+    save_every: int = 500
+    sample_every: int = 250
+    log_every: int = 25
+    keep: int = 2  # checkpoints
+    licence: str = ""  # of the weights, written into the exported model
+    extra: dict[str, str] = field(default_factory=dict)  # notes for the reader; the trainer ignores them
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("bf16", "fp32"):
+            raise ConfigError(f"precision is {self.precision!r}; it has to be bf16 or fp32")
+        for name in ("iterations", "batch", "r1_every", "save_every", "sample_every", "log_every", "keep", "ds_iterations"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
+        if not self.domains:
+            raise ConfigError("domains is empty; name the folders to train on, as in domains: [cat, dog]")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.runs) / self.name
+
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig(
+            image_size=self.image_size,
+            domains=self.domains,
+            w_hpf=self.w_hpf,
+            base_channels=self.base_channels,
+            max_channels=self.max_channels,
+        )
+
+
+def _typed(key: str, value: Any, default: Any) -> Any:
+    """The value in the type of the field's default, or ConfigError."""
+    wanted = type(default)
+    if wanted is float and type(value) is int:
+        return float(value)
+    # YAML reads 1e-4, without a point, as a string.
+    if wanted is float and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if wanted is tuple and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{key} is {value!r}; it has to be a {wanted.__name__}, such as {default!r}")
+    if key == "domains" and not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"domains is {list(value)!r}; it has to be a list of folder names")
+    if key == "betas" and (len(value) != 2 or not all(isinstance(v, int | float) for v in value)):
+        raise ConfigError(f"betas is {list(value)!r}; it has to be two numbers")
+    return value
+
+
+def from_mapping(values: Mapping[str, Any]) -> TrainConfig:
+    """A TrainConfig of these values; ConfigError names an unknown key with the nearest right one, or an ill-typed value."""
+    defaults = {f.name: f.default if f.default is not dataclasses.MISSING else {} for f in dataclasses.fields(TrainConfig)}
+    for key in values:
+        if key not in defaults:
+            near = difflib.get_close_matches(str(key), defaults, 1)
+            raise ConfigError(f"there is no setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return TrainConfig(**{k: _typed(k, v, defaults[k]) for k, v in values.items()})
+
+
+def read(path: Path | str, changes: Sequence[str] = ()) -> TrainConfig:
+    """The configuration in a YAML file, with `key=value` changes on top; ConfigError where either is wrong."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no settings; write one `key: value` a line")
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {change} has no '='; write --set key=value")
+        values[key.strip()] = yaml.safe_load(value)
+    return from_mapping(values)

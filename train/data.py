@@ -1,0 +1,152 @@
+"""Pictures from `split/domain/*` folders: decoded once into a memory-mapped cache, then cropped and flipped in batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from stargan import images
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+
+class DataError(ValueError):
+    """A data folder that cannot be trained on; the sentence says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one split, decoded.
+
+    pixels is (N, side, side, 3) uint8, mapped from disk; domain (N,) int64 indexes domains; names are `domain/stem`.
+    """
+
+    pixels: np.ndarray
+    domain: np.ndarray
+    domains: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def of(self, domain: int) -> np.ndarray:
+        """The positions of all pictures of one domain."""
+        return np.flatnonzero(self.domain == domain)
+
+    def batch(self, index: Sequence[int] | np.ndarray) -> Tensor:
+        """The pictures at these positions, (N, 3, side, side) float32 in [-1, 1]."""
+        pixels = torch.from_numpy(self.pixels[np.asarray(index)])
+        return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Sequence[str] | None = None) -> Pictures:
+    """Reads `root/split/<domain>/*`, every picture cropped to its central square and resized to side x side.
+
+    The decoded pixels are kept under `cache` and mapped from there; they are decoded anew when a file was added, removed or
+    changed. domains: the folders to take, in this order; by default all, by name. DataError for a folder that is missing,
+    a domain with fewer than two pictures, or pictures that cannot be read (all are named).
+    """
+    folder = Path(root) / split
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; pictures belong into {folder}/<domain>/")
+    found = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    domains = tuple(domains or found)
+    if missing := [d for d in domains if d not in found]:
+        raise DataError(f"{folder} has no folder for {', '.join(missing)}; it has {', '.join(found) or 'none'}")
+    files = [p for d in domains for p in sorted((folder / d).iterdir()) if p.suffix.lower() in SUFFIXES]
+    domain = np.array([domains.index(p.parent.name) for p in files], dtype=np.int64)
+    for i, name in enumerate(domains):
+        if (count := int((domain == i).sum())) < 2:
+            raise DataError(f"{folder / name} has {count} picture{'' if count == 1 else 's'}; a domain needs at least two")
+    facts = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    digest = hashlib.sha256(json.dumps([str(folder.resolve()), side, facts]).encode()).hexdigest()[:16]
+    path = Path(cache) / f"{split}-{side}-{digest}.npy"
+    if not path.exists():
+        _decode(files, side, path)
+    names = tuple(f"{p.parent.name}/{p.stem}" for p in files)
+    return Pictures(np.load(path, mmap_mode="r"), domain, domains, names)
+
+
+def _decode(files: list[Path], side: int, path: Path) -> None:
+    def read(file: Path) -> np.ndarray | str:
+        try:
+            return np.asarray(images.centre_crop(images.read(file), side))
+        except ValueError as error:
+            return f"{file}: {error}"
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
+        broken = []
+        with ThreadPoolExecutor() as pool:
+            for i, picture in enumerate(tqdm(pool.map(read, files), total=len(files), desc="decode", unit="img")):
+                if isinstance(picture, str):
+                    broken.append(picture)
+                else:
+                    pixels[i] = picture
+        if broken:
+            raise DataError("these pictures cannot be read; mend or remove them:\n  " + "\n  ".join(broken))
+        pixels.flush()
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def balanced(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """`count` domains drawn evenly, and a picture's position for each: two arrays (count,)."""
+    domain = rng.integers(len(pictures.domains), size=count)
+    return domain, np.array([rng.choice(pictures.of(d)) for d in domain])
+
+
+def pairs(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`count` domains drawn evenly, and for each the positions of two different pictures: three arrays (count,)."""
+    domain = rng.integers(len(pictures.domains), size=count)
+    both = np.array([rng.choice(pictures.of(d), size=2, replace=False) for d in domain])
+    return domain, both[:, 0], both[:, 1]
+
+
+def random_crop(x: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+    """The paper's preparation: with probability 0.5 a random resized crop (scale 0.8 to 1, ratio 0.9 to 1.1), else the whole
+    picture; then a flip with probability 0.5. (N, 3, side, side) -> (N, 3, size, size)."""
+    boxes = np.zeros((len(x), 2, 3), dtype=np.float32)
+    for box in boxes:
+        width = height = 1.0
+        if rng.random() < 0.5:
+            area, ratio = rng.uniform(0.8, 1), np.exp(rng.uniform(np.log(0.9), np.log(1.1)))
+            width, height = min(1.0, np.sqrt(area * ratio)), min(1.0, np.sqrt(area / ratio))
+        flip = -1 if rng.random() < 0.5 else 1
+        box[0] = flip * width, 0, rng.uniform(width - 1, 1 - width)
+        box[1] = 0, height, rng.uniform(height - 1, 1 - height)
+    return warp(x, torch.from_numpy(boxes), size)
+
+
+def warp(x: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:
+    """Resamples pictures: matrices (N, 2, 3) take an output place in [-1, 1] to the input's place; (N, 3, size, size)."""
+    grid = F.affine_grid(matrices, [len(x), 3, size, size], align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def in_order(pictures: Pictures, batch: int) -> Iterator[np.ndarray]:
+    """All positions in order, in slices of at most `batch`."""
+    for start in range(0, len(pictures.names), batch):
+        yield np.arange(start, min(start + batch, len(pictures.names)))
+
+
+def grid_picture(rows: Sequence[Sequence[Tensor | None]], size: int) -> Image.Image:
+    """One picture of many, (3, size, size) each in [-1, 1]; None leaves a white square."""
+    sheet = Image.new("RGB", (size * max(map(len, rows)), size * len(rows)), "white")
+    for r, row in enumerate(rows):
+        for c, cell in enumerate(row):
+            if cell is not None:
+                sheet.paste(images.to_pil(cell), (c * size, r * size))
+    return sheet

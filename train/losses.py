@@ -1,0 +1,36 @@
+"""The losses of StarGAN v2 (arXiv 1912.01865, section 2.2), each a function of network outputs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def adversarial(logits: Tensor, real: bool) -> Tensor:
+    """Equation 1, one side of it: binary cross-entropy of logits (N,) with all real or all fake. For the generator, whose
+    fakes should pass for real, this is the non-saturating form of arXiv 1406.2661. Scalar, 0 and above."""
+    return F.softplus(-logits if real else logits).mean()
+
+
+def r1(logits: Tensor, image: Tensor) -> Tensor:
+    """R1 (arXiv 1801.04406, equation 9, without its weight): half the squared norm of the gradient of real logits (N,) with
+    respect to their images (N, 3, S, S), mean over the batch. Differentiable once more. Scalar, 0 and above."""
+    (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+    return 0.5 * gradient.square().sum((1, 2, 3)).mean()
+
+
+def style_reconstruction(style: Tensor, found: Tensor) -> Tensor:
+    """Equation 2: mean absolute difference of the style asked for and the one found in the output, both (N, style_dim)."""
+    return (found - style).abs().mean()
+
+
+def diversity(fake: Tensor, other: Tensor) -> Tensor:
+    """Equation 3, to be maximised: mean absolute difference of two outputs (N, 3, S, S) of one source; no gradient goes
+    through the second."""
+    return (fake - other.detach()).abs().mean()
+
+
+def cycle(source: Tensor, reconstruction: Tensor) -> Tensor:
+    """Equation 4: mean absolute difference of the source (N, 3, S, S) and what the output is translated back to."""
+    return (reconstruction - source).abs().mean()
