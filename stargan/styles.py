@@ -1,0 +1,68 @@
+"""Style codes: 64 numbers that say how an output looks within its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from stargan import images
+from stargan.checkpoint import Model
+
+MEAN_OF = 1024  # latents whose mean style truncation pulls towards
+
+
+def _domain(model: Model, domain: str | int, count: int = 1) -> Tensor:
+    return torch.full((count,), model.config.domain_index(domain))
+
+
+@torch.inference_mode()
+def from_latents(model: Model, domain: str | int, latents: Tensor) -> Tensor:
+    """Latents (N, latent_dim) -> styles (N, style_dim)."""
+    return model.mapping_network(latents, _domain(model, domain, len(latents)))
+
+
+def mean(model: Model, domain: str | int) -> Tensor:
+    """The mean style of a domain over a fixed set of latents, (style_dim,)."""
+    latents = torch.randn(MEAN_OF, model.config.latent_dim, generator=torch.Generator().manual_seed(0))
+    return from_latents(model, domain, latents).mean(0)
+
+
+def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> Tensor:
+    """The style (style_dim,) of the latent that a seed stands for, truncated: psi 1 leaves it, 0 gives the domain's mean
+    (arXiv 1812.04948, section 3.1). ValueError for psi outside 0 to 2, a negative seed or an unknown domain."""
+    if not 0 <= psi <= 2:
+        raise ValueError(f"psi is {psi}; it has to be from 0 (the mean style) to 2")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"the seed is {seed}; it has to be a whole number, 0 or above")
+    latent = torch.randn(1, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    style = from_latents(model, domain, latent)[0]
+    return style if psi == 1 else torch.lerp(mean(model, domain), style, psi)
+
+
+@torch.inference_mode()
+def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
+    """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain."""
+    x = images.to_tensor(reference) if isinstance(reference, Image.Image) else reference
+    size = model.config.image_size
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    return model.style_encoder(x, _domain(model, domain))[0]
+
+
+def interpolate(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """Linear between two styles: t 0 gives a, 1 gives b."""
+    return torch.lerp(a, b, t)
+
+
+def mix(styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The mean of styles (style_dim,) under weights of 0 and above; ValueError where they do not match or are all 0."""
+    if len(styles) != len(weights) or not styles:
+        raise ValueError(f"there are {len(styles)} styles and {len(weights)} weights; give one weight a style")
+    share = torch.tensor(weights, dtype=torch.float32)
+    if bool((share < 0).any()) or share.sum() <= 0:
+        raise ValueError(f"the weights are {list(weights)}; they have to be 0 or above, at least one of them above")
+    return (share / share.sum()) @ torch.stack(list(styles))

@@ -1,0 +1,42 @@
+"""Models by name: bundled under weights/, or made here under runs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stargan import checkpoint
+from stargan.checkpoint import Model
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT = "portraits-128"
+
+
+class ZooError(ValueError):
+    """A model name that stands for nothing here; the sentence lists those that do."""
+
+
+def available() -> dict[str, Path]:
+    """Names and files of all models: bundled ones first, then those that training here has made."""
+    found: dict[str, Path] = {}
+    for folder in ("weights", "runs"):
+        for path in sorted((ROOT / folder).glob("*/model.safetensors")):
+            found.setdefault(path.parent.name, path)
+    return found
+
+
+def load(name: str) -> Model:
+    """The model of that name, or in that file (.safetensors or a published .ckpt).
+
+    ZooError where there is neither; CheckpointError where the file cannot be used.
+    """
+    models = available()
+    if name in models:
+        model = checkpoint.load(models[name])
+    elif Path(name).is_file():
+        model = checkpoint.load(name)
+    else:
+        raise ZooError(
+            f"there is no model {name!r}; give a model file, or one of {', '.join(models) or 'none bundled here'}"
+        )
+    model.name = model.name or name
+    return model
