@@ -66,7 +66,9 @@ def _parser() -> Parser:
         "source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
     )
     translate.add_argument(
-        "--model", metavar="NAME", help="a model's name, or a .safetensors or .ckpt file (default: the bundled one)"
+        "--model",
+        metavar="NAME",
+        help="a model's name, or a .safetensors or .ckpt file (default: the bundled)",
     )
     translate.add_argument("--domain", required=True, help="a domain of the model, by its name")
     style = translate.add_mutually_exclusive_group(required=True)

@@ -1,8 +1,20 @@
 import pytest
 import torch
-from test_checkpoint import make, published, same
 
 from stargan import checkpoint, zoo
+from stargan.networks import ModelConfig
+
+
+def make(seed):
+    torch.manual_seed(seed)
+    return checkpoint.build(
+        ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
+    )
+
+
+def same(a, b):
+    a, b = a.generator.state_dict(), b.generator.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.fixture
@@ -13,7 +25,7 @@ def root(tmp_path, monkeypatch):
 
 def put(path, seed=0, name=""):
     path.parent.mkdir(parents=True, exist_ok=True)
-    model = make(seed=seed)
+    model = make(seed)
     model.name = name
     checkpoint.save(model, path)
     return model
@@ -36,7 +48,7 @@ def test_name_inside_the_file_stays(root):
 
 def test_paths(root, tmp_path):
     model = put(tmp_path / "elsewhere.safetensors")
-    torch.save(published(model), tmp_path / "nets.ckpt")
+    torch.save({name: net.state_dict() for name, net in model.networks.items()}, tmp_path / "nets.ckpt")
     assert same(zoo.load(str(tmp_path / "elsewhere.safetensors")), model)
     assert same(zoo.load(str(tmp_path / "nets.ckpt")), model)
 
@@ -58,5 +70,5 @@ def test_broken_file_names_itself(root):
     path = root / "runs" / "ant" / "model.safetensors"
     put(path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(checkpoint.CheckpointError, match="ant.model.safetensors"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"ant.model\.safetensors"):
         zoo.load("ant")

@@ -1,0 +1,85 @@
+"""The losses, and two whole iterations through the real loop, against the reference implementation."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import recipe
+import torch
+from conftest import GOLDEN, fill
+
+from stargan.fan import FAN
+from train import loop, losses
+from train.augment import diff_augment
+from train.config import TrainConfig
+
+# Two iterations amplify rounding: inputs changed in the seventh digit move the losses of the second one by some 1e-3.
+TOLERANCE = (1e-3, 1e-2)
+
+
+@pytest.mark.parametrize("case", ["losses_128_hpf1_cap128", "losses_256_hpf0_cap64"])
+def test_golden_losses(case: str) -> None:
+    golden = json.loads((GOLDEN / f"{case}.json").read_text())
+    size, domains, seed = golden["size"], golden["domains"], golden["seed"]
+    config = TrainConfig(
+        domains=tuple(str(d) for d in range(domains)),
+        image_size=size,
+        max_channels=golden["max_conv_dim"],
+        w_hpf=float(golden["w_hpf"]),
+        lambda_ds=2.0,
+        ds_iterations=10,
+        precision="fp32",
+    )
+    state = loop.State(config, fill(FAN(), "fan").requires_grad_(False) if config.w_hpf else None)
+    for name, net in state.networks.items():
+        fill(net, name)
+        if name in state.averaged:
+            fill(state.averaged[name], name)
+    for i, wanted in enumerate(golden["iterations"]):
+        b = seed + 100 * i
+        x_real, x_ref, x_ref2 = (recipe.image(b + j, 2, size) for j in range(3))
+        z, z2 = recipe.normal(b + 3, 2, 16), recipe.normal(b + 4, 2, 16)
+        batch = loop.Batch(x_real, torch.tensor([0, 1]), x_ref, x_ref2, torch.tensor([domains - 1, 0]), z, z2)
+        found = loop.iterate(state, batch)
+        assert found.keys() == wanted.keys()
+        for key in wanted:
+            assert found[key] == pytest.approx(wanted[key], rel=TOLERANCE[i]), f"{key} of iteration {i}"
+    for name, wanted in golden["ema_sum"].items():
+        total = sum(p.double().sum().item() for p in state.averaged[name].parameters())
+        assert total == pytest.approx(wanted, rel=1e-3), name
+
+
+def test_adversarial_loss_is_cross_entropy() -> None:
+    logits = torch.tensor([-2.0, 0.5])
+    probability = torch.sigmoid(logits)
+    torch.testing.assert_close(losses.adversarial(logits, real=True), -probability.log().mean())
+    torch.testing.assert_close(losses.adversarial(logits, real=False), -(1 - probability).log().mean())
+    assert losses.adversarial(torch.tensor([0.0]), real=True).item() == pytest.approx(math.log(2))
+
+
+def test_r1_of_a_linear_discriminator_is_known() -> None:
+    weight = torch.randn(3, 8, 8, requires_grad=True)
+    image = torch.randn(5, 3, 8, 8, requires_grad=True)
+    penalty = losses.r1((image * weight).sum((1, 2, 3)), image)
+    torch.testing.assert_close(penalty, 0.5 * weight.square().sum())
+    penalty.backward()
+    torch.testing.assert_close(weight.grad, weight.detach())
+
+
+def test_no_gradient_through_the_second_picture_of_diversity() -> None:
+    a, b = torch.zeros(1, 3, 4, 4, requires_grad=True), torch.ones(1, 3, 4, 4, requires_grad=True)
+    loss = losses.diversity(a, b)
+    loss.backward()
+    assert loss.item() == 1 and a.grad is not None and b.grad is None
+
+
+def test_differentiable_augmentation() -> None:
+    x = torch.rand(4, 3, 32, 32, requires_grad=True)
+    first = diff_augment(x, torch.Generator().manual_seed(1))
+    assert first.shape == x.shape
+    assert torch.equal(first, diff_augment(x, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, diff_augment(x, torch.Generator().manual_seed(2)))
+    first.sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
