@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from stargan.fan import FAN, FANConfig
 from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
 
 FORMAT = "stargan-v2"
+NETWORKS = ("generator", "mapping_network", "style_encoder")
+# Without a bound, a forged depth would keep the constructor of the hourglass busy for ever.
+MAX_FAN_DEPTH = 6
 
 
 class CheckpointError(ValueError):
@@ -32,9 +35,9 @@ class Model:
     """What inference needs. The networks are in eval mode, without gradients."""
 
     config: ModelConfig
-    generator: nn.Module
-    mapping_network: nn.Module
-    style_encoder: nn.Module
+    generator: Generator
+    mapping_network: MappingNetwork
+    style_encoder: StyleEncoder
     fan: FAN | None = None
     name: str = ""
     licence: str = ""
@@ -107,15 +110,27 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
     tensors, metadata = _read(path)
     config = _configuration(ModelConfig, metadata, "config", path)
     fan = _configuration(FANConfig, metadata, "fan", path) if "fan" in metadata else None
-    model = build(config, fan, metadata.get("name", ""), metadata.get("licence", ""))
+    model = _blank(config, fan, path)
+    model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
     _fill(model.networks, tensors, path)
     return model
+
+
+def _blank(config: ModelConfig, fan: FANConfig | None, path: Path) -> Model:
+    """A model without memory for its values yet, so that a forged size costs nothing."""
+    try:
+        with torch.device("meta"):
+            return build(config, fan)
+    except (RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path} asks for networks that are too large; use another file") from error
 
 
 def load_fan(path: Path | str) -> FAN:
     """Reads a FAN written by `save_fan`, in eval mode; CheckpointError where the file is missing or wrong."""
     tensors, metadata = _read(Path(path))
-    fan = FAN(_configuration(FANConfig, metadata, "fan", Path(path))).eval().requires_grad_(False)
+    config = _configuration(FANConfig, metadata, "fan", Path(path))
+    with torch.device("meta"):
+        fan = FAN(config)
     _fill({"fan": fan}, tensors, Path(path))
     return fan
 
@@ -139,15 +154,43 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path) -> Any:
+    """The configuration under a key of the metadata, each field of the type that its default has."""
+    if key not in metadata:
+        raise CheckpointError(f"{path} has no {key!r} in its metadata; it is not the kind of model asked for")
     try:
         values = json.loads(metadata[key])
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except KeyError:
+    except (ValueError, RecursionError):
         raise CheckpointError(
-            f"{path} has no {key!r} in its metadata; it is not the kind of model asked for"
+            f"the metadata {key!r} of {path} is not JSON; fetch or write the file again"
         ) from None
-    except (ValueError, TypeError, AttributeError) as error:
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    if not isinstance(values, dict) or set(values) != set(defaults):
+        raise CheckpointError(f"the metadata {key!r} of {path} does not hold exactly {', '.join(defaults)}")
+    for name, default in defaults.items():
+        if not _like(values[name], default) or (name == "depth" and values[name] > MAX_FAN_DEPTH):
+            raise CheckpointError(
+                f"{name!r} cannot be {str(values[name])[:60]} in the metadata {key!r} of {path}"
+            )
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except ValueError as error:
         raise CheckpointError(f"the metadata {key!r} of {path} cannot be used: {error}") from None
+
+
+def _like(value: Any, default: Any) -> bool:
+    """Whether a value from JSON can stand for a field: positive integers, finite numbers, texts, lists of 1 to 1000 of them."""
+    if isinstance(default, tuple):
+        return (
+            isinstance(value, list) and 1 <= len(value) <= 1000 and all(_like(v, default[0]) for v in value)
+        )
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and abs(value) < 1e6
+    if isinstance(default, str):
+        return isinstance(value, str) and bool(value)
+    # base_channels is written as resolved, so that no whole number is 0 here.
+    return isinstance(value, int) and 1 <= value < 2**20
 
 
 def _fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -164,13 +207,18 @@ def _fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path
             raise CheckpointError(
                 f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}"
             )
+        if tensor.is_floating_point() != expected[key].is_floating_point() or tensor.is_complex():
+            raise CheckpointError(f"{key!r} of {path} is {tensor.dtype}, but has to be {expected[key].dtype}")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
     for name, net in networks.items():
-        prefix = f"{name}."
-        net.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, strict=True
-        )
+        # Copies, because a mapped file that is cut short later would bring the process down.
+        state = {
+            key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous()
+            for key, value in net.state_dict().items()
+        }
+        net.load_state_dict(state, assign=True)
+        net.eval().requires_grad_(False)
 
 
 def load_published(path: Path | str, domains: Sequence[str] | None = None) -> Model:
@@ -184,70 +232,118 @@ def load_published(path: Path | str, domains: Sequence[str] | None = None) -> Mo
         raise CheckpointError(f"there is no model file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        UnicodeDecodeError,
-    ):
+    except MemoryError:
+        raise
+    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
         raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off; fetch it again") from None
-    networks = ("generator", "mapping_network", "style_encoder", "fan")
-    tensors = {}
-    for name in networks:
-        if name not in content if isinstance(content, dict) else True:
-            if name == "fan":
-                continue
-            raise CheckpointError(
-                f"{path} has no {name!r}; a published checkpoint holds {', '.join(networks[:3])}"
-            )
-        for key, value in content[name].items():
-            if not isinstance(value, Tensor):
-                raise CheckpointError(f"{name}.{key} of {path} is no tensor")
-            tensors[f"{name}.{key.removeprefix('module.')}"] = value
+    tensors = _flat(content, path)
     config = _infer(tensors, domains, path)
-    model = build(config, FANConfig() if "fan" in content else None, name=path.stem)
+    model = _blank(config, _infer_fan(tensors, path) if "fan" in content else None, path)
+    model.name = path.stem
     _fill(model.networks, tensors, path)
     return model
+
+
+def _flat(content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors of a dict of state_dicts as `<network>.<key>`, without the prefix that DataParallel puts before keys."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} holds no dict of networks; a published checkpoint has {', '.join(NETWORKS)}"
+        )
+    for name in [name for name in NETWORKS if name not in content]:
+        raise CheckpointError(f"{path} has no {name!r}; a published checkpoint holds {', '.join(NETWORKS)}")
+    tensors = {}
+    for name, state in content.items():
+        if name not in (*NETWORKS, "fan"):
+            raise CheckpointError(
+                f"{path} has a surplus key {name!r}; it may hold {', '.join(NETWORKS)} and fan"
+            )
+        if not isinstance(state, dict) or not state or not all(isinstance(key, str) for key in state):
+            raise CheckpointError(f"{name!r} of {path} is no dict of tensors; the file is damaged")
+        prefix = "module." if all(key.startswith("module.") for key in state) else ""
+        for key, value in state.items():
+            dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+            if not dense or value.is_quantized:
+                raise CheckpointError(f"{name}.{key} of {path} is no dense tensor; the file is damaged")
+            tensors[f"{name}.{key.removeprefix(prefix)}"] = value
+    return tensors
+
+
+def _shape(tensors: Mapping[str, Tensor], key: str, dimensions: int, path: Path) -> torch.Size:
+    if key not in tensors:
+        raise CheckpointError(f"{path} lacks key {key!r}; it is no StarGAN v2 checkpoint")
+    shape = tensors[key].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise CheckpointError(f"{key!r} of {path} is {list(shape)}, but has to have {dimensions} dimensions")
+    return shape
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """One more than the largest number that the pattern's group finds at the start of a key; 0 where it finds none."""
+    return max((int(match[1]) for key in tensors if (match := re.match(pattern, key))), default=-1) + 1
+
+
+def _infer_fan(tensors: Mapping[str, Tensor], path: Path) -> FANConfig:
+    """The FAN that tensors of these shapes belong to; the input size leaves no trace in them and is the published one."""
+    outputs = _shape(tensors, "fan.l0.weight", 4, path)[0]
+    depth = _count(tensors, r"fan\.m0\.b1_(\d{1,3})\.") - 1
+    if outputs not in (68, 69, 98, 99):
+        raise CheckpointError(f"'fan.l0.weight' of {path} makes {outputs} heatmaps, but has to make 68 or 98")
+    if not 1 <= depth <= MAX_FAN_DEPTH:
+        raise CheckpointError(
+            f"'fan.m0' of {path} has {max(depth, 0)} levels, but has to have 1 to {MAX_FAN_DEPTH}"
+        )
+    boundary = outputs in (69, 99)
+    width = _shape(tensors, "fan.conv_last0.weight", 4, path)[0]
+    coords = _shape(tensors, "fan.conv1.conv.weight", 4, path)[1] == 6
+    try:
+        return FANConfig(outputs - boundary, width, depth=depth, coords=coords, boundary=boundary)
+    except ValueError as error:
+        raise CheckpointError(f"'fan' of {path} is of no known shape: {error}") from None
 
 
 def _infer(tensors: Mapping[str, Tensor], domains: Sequence[str] | None, path: Path) -> ModelConfig:
     """The configuration that tensors of these shapes belong to."""
 
-    def shape(key: str) -> torch.Size:
-        if key not in tensors:
-            raise CheckpointError(f"{path} lacks key {key!r}; it is no StarGAN v2 checkpoint")
-        return tensors[key].shape
-
-    def count(prefix: str, suffix: str) -> int:
-        return sum(k.startswith(prefix) and k.endswith(suffix) for k in tensors)
-
-    blocks = count("style_encoder.shared.", ".conv1.weight")
-    branches = count("style_encoder.unshared.", ".weight")
+    blocks = _count(tensors, r"style_encoder\.shared\.(\d{1,2})\.conv1\.weight") - 1
+    branches = _count(tensors, r"mapping_network\.unshared\.(\d{1,3})\.")
     if domains is not None and len(domains) != branches:
         raise CheckpointError(
             f"{path} has {branches} domains, but {len(domains)} names were given: {', '.join(domains)}"
         )
     w_hpf = 0.0
     if "generator.hpf.filter" in tensors:
-        w_hpf = 8 / tensors["generator.hpf.filter"].flatten()[4].item()
+        shape = _shape(tensors, "generator.hpf.filter", 2, path)
+        middle = tensors["generator.hpf.filter"][1, 1].item() if shape == (3, 3) else math.nan
+        if not 0 < middle < math.inf:
+            raise CheckpointError(
+                f"'generator.hpf.filter' of {path} is no 3x3 high-pass filter; the file is damaged"
+            )
+        # 8 / w_hpf was rounded to float32, hence the rounding back.
+        w_hpf = float(f"{8 / middle:.6g}")
+    by_generator = _count(tensors, r"generator\.encode\.(\d{1,2})\.") + 2 - (w_hpf > 0)
+    if by_generator != blocks + 2:
+        raise CheckpointError(
+            f"{path}: the blocks of 'generator.encode' stand for 2**{by_generator} px and those of "
+            f"'style_encoder.shared' for 2**{blocks + 2} px; blocks are missing, or of two models"
+        )
+    hidden, latent = _shape(tensors, "mapping_network.shared.0.weight", 2, path)
+    style = _shape(tensors, "mapping_network.unshared.0.6.weight", 2, path)[0]
+    base = _shape(tensors, "generator.from_rgb.weight", 4, path)[0]
+    trunks = ("generator.encode.", "style_encoder.shared.")
+    widths = [v.shape[0] for k, v in tensors.items() if k.startswith(trunks) and v.dim() == 4]
     try:
         config = ModelConfig(
-            image_size=2 ** (blocks + 2),
+            image_size=2**by_generator,
             domains=tuple(domains) if domains is not None else tuple(f"domain {i}" for i in range(branches)),
-            style_dim=shape("mapping_network.unshared.0.6.weight")[0],
-            latent_dim=shape("mapping_network.shared.0.weight")[1],
-            hidden_dim=shape("mapping_network.shared.0.weight")[0],
+            style_dim=style,
+            latent_dim=latent,
+            hidden_dim=hidden,
             w_hpf=w_hpf,
-            base_channels=shape("generator.from_rgb.weight")[0],
-            max_channels=max(v.shape[0] for k, v in tensors.items() if k.startswith("generator.encode.")),
+            base_channels=base,
+            max_channels=max(widths),
         )
-    except (ValueError, IndexError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except ValueError as error:
         raise CheckpointError(f"{path} is of no known shape: {error}") from None
     # With a cap that the widths never reach, any larger cap gives the same shapes; name the published one.
     reached = config.width(int(math.log2(config.image_size)) - 2)

@@ -37,7 +37,8 @@ class FANConfig:
         if self.width % 16:
             raise ValueError(f"the width of a FAN is a multiple of 16, not {self.width}")
         if self.input_size % 2 ** (self.depth + 2):
-            raise ValueError(f"the input size of a FAN of depth {self.depth} is a multiple of {2 ** (self.depth + 2)}, not {self.input_size}")
+            multiple = 2 ** (self.depth + 2)
+            raise ValueError(f"the input size of a FAN of depth {self.depth} is a multiple of {multiple}, not {self.input_size}")
 
 
 def _coordinates(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -37,7 +37,7 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
     except Image.DecompressionBombError:
         raise ImageError(f"{name}has more than 40 megapixels; make it smaller first") from None
     except FileNotFoundError:
-        raise ImageError(f"there is no file {source}") from None
+        raise ImageError(f"there is no file {source!s}") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise ImageError(f"{name}is not a picture that can be read; use PNG, JPEG, WebP, GIF, BMP or TIFF") from None
     with image:

@@ -7,6 +7,7 @@ convolution of stride 2 (the same). The 1x1 shortcuts commute with pooling and u
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -197,7 +198,7 @@ class Generator(nn.Module):
     def features(self, x: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """(N, 3, S, S) in [-1, 1] -> the innermost features and, by their side, the features that masks keep."""
         x = self.from_rgb(x)
-        kept = {}
+        kept: dict[int, Tensor] = {}
         for block in self.encode:
             side = x.shape[-1]
             if self.config.w_hpf > 0 and side in self.config.mask_sizes:
@@ -241,7 +242,7 @@ class MappingNetwork(nn.Module):
         def mlp(inputs: int, layers: int, outputs: int | None = None) -> nn.Sequential:
             sides = [inputs] + [hidden] * layers
             modules: list[nn.Module] = []
-            for i, o in zip(sides, sides[1:], strict=False):
+            for i, o in itertools.pairwise(sides):
                 modules += [nn.Linear(i, o), nn.ReLU()]
             return nn.Sequential(*modules, *([nn.Linear(hidden, outputs)] if outputs else []))
 

@@ -47,7 +47,7 @@ class Translator:
         self.precision = ("bf16" if _has_bf16(self.device) else "fp32") if precision == "auto" else precision
         self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         # The styles come from the model itself, in float32, so the generator here is a copy.
-        self.generator = copy.deepcopy(model.generator).to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.generator = copy.deepcopy(model.generator).to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode(self, source: Image.Image | Tensor, masks: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:

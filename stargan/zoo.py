@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from stargan import checkpoint
@@ -32,7 +33,7 @@ def load(name: str) -> Model:
     models = available()
     if name in models:
         model = checkpoint.load(models[name])
-    elif Path(name).is_file():
+    elif os.path.isfile(name):
         model = checkpoint.load(name)
     else:
         raise ZooError(

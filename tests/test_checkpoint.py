@@ -1,214 +1,367 @@
-"""Models on disk: what goes in comes out, and nothing else is believed."""
-
-from __future__ import annotations
-
 import json
 import os
-from pathlib import Path
+import pickle
+from collections import OrderedDict
 
 import pytest
-import recipe
-import safetensors.torch
 import torch
-from conftest import fill
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from stargan import checkpoint, zoo
+from stargan import checkpoint
 from stargan.checkpoint import CheckpointError, Model
-from stargan.fan import FANConfig
-from stargan.networks import ModelConfig
+from stargan.fan import FAN, FANConfig
+from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
+
+NETWORKS = ("generator", "mapping_network", "style_encoder")
 
 
-def published(path: Path, **config: object) -> tuple[Path, Model]:
-    """A file as the published ones are, and the model that it holds."""
-    shape = ModelConfig(max_channels=64, **config)  # type: ignore[arg-type]
-    model = checkpoint.build(shape, FANConfig() if shape.w_hpf else None)
-    for name, net in model.networks.items():
-        fill(net, name)
-    torch.save({k: dict(v.state_dict()) for k, v in model.networks.items()}, path)
-    return path, model
+def make(config=None, fan=None, seed=0):
+    torch.manual_seed(seed)
+    config = config or ModelConfig(
+        image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16
+    )
+    modules = [Generator(config), MappingNetwork(config), StyleEncoder(config), FAN(fan) if fan else None]
+    for module in filter(None, modules):
+        module.eval().requires_grad_(False)
+    return Model(config, *modules, name="small", licence="CC BY 4.0")
 
 
-@torch.inference_mode()
-def output(model: Model) -> torch.Tensor:
-    x, z, y = recipe.image(1, 2, model.config.image_size), recipe.normal(2, 2, 16), torch.tensor([0, 1])
-    style = model.mapping_network(z, y) + model.style_encoder(x, y)
-    masks = (recipe.mask(3), recipe.mask(4)) if model.config.w_hpf else None
-    return model.generator(x, style, masks)
+def published(model, prefix=""):
+    """What a published file holds: a dict of state dicts."""
+    names = [*NETWORKS, *(["fan"] if model.fan else [])]
+    return {
+        name: OrderedDict((prefix + key, value) for key, value in getattr(model, name).state_dict().items())
+        for name in names
+    }
 
 
-def test_published_checkpoint_survives_bit_for_bit(tmp_path: Path) -> None:
-    path, original = published(tmp_path / "nets_ema.ckpt")
-    loaded = checkpoint.load(path)
-    checkpoint.save(loaded, tmp_path / "model.safetensors")
-    again = checkpoint.load(tmp_path / "model.safetensors")
-    assert again.config == loaded.config
-    assert torch.equal(output(original), output(loaded))
-    assert torch.equal(output(loaded), output(again))
-    x = recipe.image(5, 1)
+def outputs(model):
+    """What each network computes for one fixed input."""
+    generator = torch.Generator().manual_seed(1)
+    size = model.config.image_size
+    x = torch.rand(2, 3, size, size, generator=generator) * 2 - 1
+    z = torch.randn(2, model.config.latent_dim, generator=generator)
+    masks = tuple(torch.rand(2, 1, size, size, generator=generator) for _ in range(2))
+    domain = torch.tensor([0, len(model.config.domains) - 1])
     with torch.inference_mode():
-        assert torch.equal(original.fan(x), again.fan(x))
+        style = model.mapping_network(z, domain)
+        result = [style, model.style_encoder(x, domain), model.generator(x, style)]
+        if model.config.w_hpf:
+            result.append(model.generator(x, style, masks))
+        if model.fan:
+            result.append(model.fan(x))
+    return result
 
 
-@pytest.mark.parametrize("size", [64, 128, 256, 512])
-@pytest.mark.parametrize(("w_hpf", "domains"), [(0.0, ("cat", "dog", "wild")), (1.0, ("f", "m")), (2.0, ("f", "m"))])
-def test_configuration_follows_from_the_shapes(size: int, w_hpf: float, domains: tuple[str, ...], tmp_path: Path) -> None:
-    config = ModelConfig(image_size=size, domains=domains, w_hpf=w_hpf, base_channels=4, max_channels=16, hidden_dim=24, latent_dim=5)
-    model = checkpoint.build(config)
-    torch.save({k: v.state_dict() for k, v in model.networks.items()}, tmp_path / "a.ckpt")
-    assert checkpoint.load_published(tmp_path / "a.ckpt", domains).config == config
-    assert checkpoint.load_published(tmp_path / "a.ckpt").config.domains == tuple(f"domain {i}" for i in range(len(domains)))
-    with pytest.raises(CheckpointError, match="names"):
-        checkpoint.load_published(tmp_path / "a.ckpt", ("one",))
+def same(a, b):
+    a, b = outputs(a), outputs(b)
+    return len(a) == len(b) and all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
-def test_a_wrapper_prefix_is_dropped(tmp_path: Path) -> None:
-    path, model = published(tmp_path / "a.ckpt", w_hpf=0)
-    torch.save({n: {f"module.{k}": v for k, v in net.state_dict().items()} for n, net in model.networks.items()}, path)
-    assert torch.equal(output(checkpoint.load(path)), output(model))
-
-
-def test_half_precision_files_load_as_float32(tiny_model: Model, tmp_path: Path) -> None:
-    checkpoint.save(tiny_model, tmp_path / "half.safetensors", torch.float16)
-    checkpoint.save(tiny_model, tmp_path / "full.safetensors")
-    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "full.safetensors").stat().st_size
-    half = checkpoint.load(tmp_path / "half.safetensors")
-    assert half.generator.from_rgb.weight.dtype == torch.float32
-    assert (half.name, half.licence, half.config) == ("tiny", "MIT", tiny_model.config)
-    torch.testing.assert_close(half.generator.from_rgb.weight, tiny_model.generator.from_rgb.weight, atol=1e-3, rtol=1e-2)
+def parts(path):
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key).clone() for key in file.keys()}, dict(file.metadata())  # noqa: SIM118
 
 
 @pytest.fixture
-def model_file(tiny_model: Model, tmp_path: Path) -> Path:
-    checkpoint.save(tiny_model, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+def saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(make(), path)
+    return path
 
 
-def rewrite(path: Path, change_tensors: dict | None = None, drop: str = "", metadata: dict[str, str] | None = None) -> None:
-    with safetensors.safe_open(path, framework="pt") as file:
-        kept = file.metadata()
-    tensors = safetensors.torch.load_file(path) | (change_tensors or {})
-    tensors.pop(drop, None)
-    safetensors.torch.save_file(tensors, path, kept | (metadata or {}))
+SMALL_FAN = FANConfig(width=16)
 
 
-def test_truncated_file(model_file: Path) -> None:
-    model_file.write_bytes(model_file.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors.*cut off"):
-        checkpoint.load(model_file)
+def test_published_file_goes_through_safetensors_bit_for_bit(tmp_path):
+    original = make(fan=SMALL_FAN)
+    # Statistics as training leaves them, not the defaults that a fresh network would have anyway.
+    for key, value in original.fan.state_dict().items():
+        if "running" in key:
+            value.copy_(torch.rand_like(value) + 0.5)
+        if "num_batches" in key:
+            value.fill_(1234)
+    torch.save(published(original), tmp_path / "nets.ckpt")
+    first = checkpoint.load_published(tmp_path / "nets.ckpt", original.config.domains)
+    checkpoint.save(first, tmp_path / "model.safetensors")
+    second = checkpoint.load(tmp_path / "model.safetensors")
+    assert first.config == second.config == original.config
+    assert first.fan.config == second.fan.config
+    assert same(original, first) and same(first, second)
+    for module in (second.generator, second.mapping_network, second.style_encoder, second.fan):
+        assert not module.training and not any(p.requires_grad for p in module.parameters())
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 not a zip", b"\x89PNG\r\n\x1a\n" + b"0" * 100])
-@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
-def test_wrong_kind_of_file(content: bytes, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size,w_hpf", [(64, 0.0), (64, 1.0), (128, 0.0), (256, 3.0)])
+def test_configuration_follows_from_shapes(tmp_path, size, w_hpf):
+    config = ModelConfig(
+        image_size=size, domains=("a", "b"), w_hpf=w_hpf, base_channels=4, max_channels=8, hidden_dim=20,
+        latent_dim=5, style_dim=12,
+    )  # fmt: skip
+    torch.save(published(make(config)), tmp_path / "nets.ckpt")
+    assert checkpoint.load_published(tmp_path / "nets.ckpt", ("a", "b")).config == config
+
+
+def test_base_width_of_the_published_scheme(tmp_path):
+    config = ModelConfig(image_size=256, domains=("a",), max_channels=64, hidden_dim=8)
+    torch.save(published(make(config)), tmp_path / "nets.ckpt")
+    found = checkpoint.load_published(tmp_path / "nets.ckpt", ("a",)).config
+    assert found.base_channels == 64 and found == config
+
+
+@pytest.mark.parametrize(
+    "fan",
+    [FANConfig(width=32), FANConfig(landmarks=68, width=16, depth=2, coords=False, boundary=False)],
+    ids=["98 points", "68 points"],
+)
+def test_fan_configuration_follows_from_shapes(tmp_path, fan):
+    torch.save(published(make(fan=fan)), tmp_path / "nets.ckpt")
+    assert checkpoint.load_published(tmp_path / "nets.ckpt").fan.config == fan
+
+
+def test_published_98_point_fan_is_the_default(tmp_path):
+    torch.save(published(make(fan=FANConfig())), tmp_path / "nets.ckpt")
+    assert checkpoint.load_published(tmp_path / "nets.ckpt").fan.config == FANConfig()
+
+
+def test_dataparallel_prefix_is_dropped_and_ckpt_goes_to_load(tmp_path):
+    model = make(fan=SMALL_FAN)
+    torch.save(published(model, prefix="module."), tmp_path / "nets.ckpt")
+    assert same(checkpoint.load(tmp_path / "nets.ckpt"), model)
+
+
+def test_domains_are_numbered_or_given(tmp_path):
+    torch.save(published(make()), tmp_path / "nets.ckpt")
+    names = checkpoint.load_published(tmp_path / "nets.ckpt").config.domains
+    assert len(set(names)) == 3 and [name[-1] for name in names] == ["0", "1", "2"]
+    with pytest.raises(CheckpointError, match="3 domains.* 2 names"):
+        checkpoint.load_published(tmp_path / "nets.ckpt", ("a", "b"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_storage_is_float32_in_memory(tmp_path, dtype):
+    model = make(fan=SMALL_FAN)
+    checkpoint.save(model, tmp_path / "half.safetensors", dtype)
+    checkpoint.save(model, tmp_path / "full.safetensors")
+    sizes = [os.path.getsize(tmp_path / f"{name}.safetensors") for name in ("half", "full")]
+    assert sizes[0] < 0.7 * sizes[1]
+    loaded = checkpoint.load(tmp_path / "half.safetensors")
+    assert all(p.dtype == torch.float32 for p in loaded.generator.parameters())
+    torch.testing.assert_close(
+        loaded.generator.from_rgb.weight, model.generator.from_rgb.weight.to(dtype).float(), rtol=0, atol=0
+    )
+
+
+def test_metadata_comes_back(saved):
+    loaded = checkpoint.load(saved)
+    assert (loaded.name, loaded.licence, loaded.fan) == ("small", "CC BY 4.0", None)
+    tensors, metadata = parts(saved)
+    assert json.loads(metadata["config"])["domains"] == ["man", "orc", "woman"]
+    assert {key.split(".")[0] for key in tensors} == set(NETWORKS)
+
+
+def test_fan_alone(tmp_path):
+    fan = make(fan=SMALL_FAN).fan
+    checkpoint.save_fan(fan, tmp_path / "fan.safetensors")
+    loaded = checkpoint.load_fan(tmp_path / "fan.safetensors")
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert loaded.config == SMALL_FAN and torch.equal(loaded(x), fan(x))
+    with pytest.raises(CheckpointError, match="fan.safetensors"):
+        checkpoint.load(tmp_path / "fan.safetensors")
+
+
+def test_a_model_is_no_fan(saved):
+    with pytest.raises(CheckpointError, match="model.safetensors"):
+        checkpoint.load_fan(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.999])
+@pytest.mark.parametrize("name", ["model.safetensors", "nets.ckpt"])
+def test_truncated_file(tmp_path, name, keep):
+    path = tmp_path / name
+    if name.endswith("ckpt"):
+        torch.save(published(make()), path)
+    else:
+        checkpoint.save(make(), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
+    with pytest.raises(CheckpointError, match=name):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "nets.ckpt"])
+@pytest.mark.parametrize(
+    "content", [b"GIF89a", b"\x00" * 64, b"\xff" * 64, b"PK\x03\x04 no archive", b"(lp0\n."]
+)
+def test_wrong_kind_of_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=name):
         checkpoint.load(tmp_path / name)
 
 
-def test_missing_file(tmp_path: Path) -> None:
-    for name in ("a.safetensors", "a.ckpt"):
-        with pytest.raises(CheckpointError, match="there is no model file"):
-            checkpoint.load(tmp_path / name)
+@pytest.mark.parametrize("name", ["model.safetensors", "nets.ckpt"])
+def test_no_file_and_a_folder(tmp_path, name):
+    with pytest.raises(CheckpointError, match=name):
+        checkpoint.load(tmp_path / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(CheckpointError, match=name):
+        checkpoint.load(tmp_path / name)
 
 
-def test_missing_surplus_and_misshapen_keys(model_file: Path) -> None:
-    rewrite(model_file, drop="generator.from_rgb.bias")
-    with pytest.raises(CheckpointError, match=r"lacks key 'generator\.from_rgb\.bias'"):
-        checkpoint.load(model_file)
-    rewrite(model_file, {"generator.from_rgb.bias": torch.zeros(3)})
-    with pytest.raises(CheckpointError, match=r"'generator\.from_rgb\.bias'.*\[3\].*\[8\]"):
-        checkpoint.load(model_file)
-    rewrite(model_file, {"generator.from_rgb.bias": torch.zeros(8), "generator.extra": torch.zeros(1)})
-    with pytest.raises(CheckpointError, match=r"surplus key 'generator\.extra'"):
-        checkpoint.load(model_file)
+KEY = "generator.encode.1.conv2.weight"
+DAMAGES = {
+    "missing": lambda tensors: tensors.pop(KEY),
+    "surplus": lambda tensors: tensors.update({KEY + "s": torch.zeros(1)}),
+    "shape": lambda tensors: tensors.update({KEY: tensors[KEY][:, :-1].contiguous()}),
+    "type": lambda tensors: tensors.update({KEY: tensors[KEY].to(torch.int32)}),
+}
 
 
-def test_values_that_are_no_numbers(model_file: Path) -> None:
-    rewrite(model_file, {"generator.from_rgb.bias": torch.full((8,), float("nan"))})
-    with pytest.raises(CheckpointError, match=r"from_rgb\.bias.*damaged"):
-        checkpoint.load(model_file)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_tensors_in_safetensors(saved, damage):
+    tensors, metadata = parts(saved)
+    DAMAGES[damage](tensors)
+    save_file(tensors, saved, metadata)
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load(saved)
+    assert "model.safetensors" in str(error.value) and KEY in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", ["{", "[]", "{}x", json.dumps({"image_size": 100}), json.dumps({"colour": "red"}), "7"])
-def test_malformed_metadata(wrong: str, model_file: Path) -> None:
-    rewrite(model_file, metadata={"config": wrong})
-    with pytest.raises(CheckpointError, match=r"config.*model\.safetensors"):
-        checkpoint.load(model_file)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_tensors_in_published(tmp_path, damage):
+    content = published(make())
+    tensors = {f"generator.{key}": value for key, value in content["generator"].items()}
+    DAMAGES[damage](tensors)
+    content["generator"] = {key.removeprefix("generator."): value for key, value in tensors.items()}
+    torch.save(content, tmp_path / "nets.ckpt")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load(tmp_path / "nets.ckpt")
+    assert "nets.ckpt" in str(error.value) and KEY in str(error.value)
 
 
-def test_foreign_safetensors(tmp_path: Path) -> None:
-    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match="not written by this project"):
-        checkpoint.load(tmp_path / "a.safetensors")
+def test_published_depths_that_disagree(tmp_path):
+    content = published(make())
+    other = ModelConfig(
+        image_size=128, domains=("a", "b", "c"), hidden_dim=24, base_channels=4, max_channels=16
+    )
+    content["style_encoder"] = published(make(other))["style_encoder"]
+    torch.save(content, tmp_path / "nets.ckpt")
+    with pytest.raises(CheckpointError, match="nets.ckpt.*generator.*encode"):
+        checkpoint.load(tmp_path / "nets.ckpt")
 
 
-def test_published_checkpoint_with_other_keys(tmp_path: Path) -> None:
-    path, model = published(tmp_path / "a.ckpt", w_hpf=0)
-    content = {k: dict(v.state_dict()) for k, v in model.networks.items()}
-    torch.save({k: v for k, v in content.items() if k != "style_encoder"}, path)
-    with pytest.raises(CheckpointError, match="style_encoder"):
-        checkpoint.load(path)
-    content["generator"].pop("decode.0.conv1.bias")
-    torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"a\.ckpt lacks key 'generator\.decode\.0\.conv1\.bias'"):
-        checkpoint.load(path)
-    torch.save([1, 2], path)
-    with pytest.raises(CheckpointError, match="generator"):
-        checkpoint.load(path)
+@pytest.mark.parametrize(
+    "change,key",
+    [
+        (lambda c: c.pop("style_encoder"), "style_encoder"),
+        (lambda c: c.update(critic={"weight": torch.zeros(1)}), "critic"),
+        (lambda c: c.update(generator=[1, 2]), "generator"),
+        (lambda c: c.update(fan={}), "fan"),
+        (lambda c: c["generator"].update({"from_rgb.bias": 3}), "generator.from_rgb.bias"),
+        (lambda c: c["generator"].update({"hpf.filter": torch.zeros(3, 3)}), "generator.hpf.filter"),
+        (lambda c: c["generator"].update({"hpf.filter": torch.ones(2)}), "generator.hpf.filter"),
+        (lambda c: c["mapping_network"].update({"shared.0.weight": torch.ones(2)}), "mapping_network.shared.0"),
+        (lambda c: c["mapping_network"].pop("shared.0.weight"), "mapping_network.shared.0.weight"),
+    ],
+    ids=["network missing", "network surplus", "list", "empty fan", "number", "flat filter", "filter shape",
+         "mapping shape", "mapping missing"],
+)  # fmt: skip
+def test_malformed_published(tmp_path, change, key):
+    content = published(make())
+    change(content)
+    torch.save(content, tmp_path / "nets.ckpt")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load(tmp_path / "nets.ckpt")
+    assert "nets.ckpt" in str(error.value) and key in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], torch.zeros(3), {}, {1: 2}], ids=["list", "tensor", "empty", "numbers"]
+)
+def test_published_that_is_no_dict_of_networks(tmp_path, content):
+    torch.save(content, tmp_path / "nets.ckpt")
+    with pytest.raises(CheckpointError, match="nets.ckpt"):
+        checkpoint.load(tmp_path / "nets.ckpt")
+
+
+def config_with(**values):
+    return lambda metadata: metadata.update(config=json.dumps({**json.loads(metadata["config"]), **values}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.clear(),
+        lambda m: m.pop("config"),
+        lambda m: m.update(config="{"),
+        lambda m: m.update(config="[]"),
+        lambda m: m.update(config="3"),
+        lambda m: m.update(config="[" * 100_000),
+        config_with(surprise=1),
+        config_with(image_size=100),
+        config_with(image_size="64"),
+        config_with(style_dim=64.5),
+        config_with(style_dim=True),
+        config_with(hidden_dim=10**12),
+        config_with(domains=[]),
+        config_with(domains="abc"),
+        config_with(domains=[1, 2, 3]),
+        config_with(w_hpf=float("nan")),
+        config_with(w_hpf=None),
+        config_with(mask_sizes=[]),
+        config_with(mask_sizes=["a", "b"]),
+        lambda m: m.update(fan="{}"),
+        lambda m: m.update(fan=json.dumps({"depth": 10**9})),
+    ],
+    ids=["none", "no config", "cut", "list", "number", "deep", "unknown field", "size", "text", "fraction", "bool",
+         "huge", "no domains", "domains text", "domains numbers", "nan", "null", "no masks", "mask text",
+         "fan empty", "fan deep"],
+)  # fmt: skip
+def test_malformed_metadata(saved, change):
+    tensors, metadata = parts(saved)
+    change(metadata)
+    save_file(tensors, saved, metadata)
+    with pytest.raises(CheckpointError, match="model.safetensors"):
+        checkpoint.load(saved)
 
 
 class Malicious:
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (os.environ["STARGAN_TEST_MARK"],)
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
 
 
-@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
-def test_loading_runs_no_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "ran"
-    monkeypatch.setenv("STARGAN_TEST_MARK", str(mark))
-    torch.save({"generator": Malicious()}, tmp_path / name)
-    with pytest.raises(CheckpointError):
+@pytest.mark.parametrize("write", ["zip", "legacy", "pickle"])
+@pytest.mark.parametrize("name", ["nets.ckpt", "model.safetensors"])
+def test_loading_runs_no_code(tmp_path, name, write):
+    proof = tmp_path / "proof"
+    content = published(make()) | {"fan": Malicious(str(proof))}
+    if write == "pickle":
+        (tmp_path / name).write_bytes(pickle.dumps(Malicious(str(proof))))
+    else:
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=write == "zip")
+    with pytest.raises(CheckpointError, match=name):
         checkpoint.load(tmp_path / name)
-    assert not mark.exists()
+    assert not proof.exists()
 
 
-def test_a_failed_write_leaves_the_old_file(model_file: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = model_file.read_bytes()
+def test_failed_save_leaves_the_old_file_and_no_remains(saved, monkeypatch):
+    before = saved.read_bytes()
 
-    def full_disk(_: int) -> None:
+    def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.save(tiny_model, model_file, torch.float16)
-    assert model_file.read_bytes() == before
-    assert [p.name for p in model_file.parent.iterdir()] == [model_file.name]
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises((CheckpointError, OSError)):
+        checkpoint.save(make(seed=1), saved)
+    assert saved.read_bytes() == before and os.listdir(saved.parent) == [saved.name]
 
 
-def test_fan_file(tiny_model: Model, tmp_path: Path, model_file: Path) -> None:
-    checkpoint.save_fan(tiny_model.fan, tmp_path / "fan.safetensors")
-    fan = checkpoint.load_fan(tmp_path / "fan.safetensors")
-    x = recipe.image(1, 1, 64)
-    with torch.inference_mode():
-        assert torch.equal(fan(x), tiny_model.fan(x))
-    with pytest.raises(CheckpointError, match="config"):
-        checkpoint.load(tmp_path / "fan.safetensors")
-
-
-def test_zoo_knows_bundled_models_and_files(model_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(zoo, "ROOT", tmp_path)
-    assert zoo.available() == {}
-    with pytest.raises(zoo.ZooError, match="nobody"):
-        zoo.load("nobody")
-    for folder, name in (("runs", "mine"), ("runs", "both"), ("weights", "both")):
-        target = tmp_path / folder / name / "model.safetensors"
-        target.parent.mkdir(parents=True)
-        target.write_bytes(model_file.read_bytes())
-    assert zoo.available() == {
-        "both": tmp_path / "weights" / "both" / "model.safetensors",
-        "mine": tmp_path / "runs" / "mine" / "model.safetensors",
-    }
-    assert zoo.load("mine").config.domains == ("man", "orc", "woman")
-    assert zoo.load(str(model_file)).config.domains == ("man", "orc", "woman")
-    with pytest.raises(zoo.ZooError, match="both, mine"):
-        zoo.load("portraits")
+def test_saving_over_a_file_replaces_it(saved):
+    other = make(seed=1)
+    checkpoint.save(other, saved)
+    assert same(checkpoint.load(saved), other) and os.listdir(saved.parent) == [saved.name]

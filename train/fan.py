@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from stargan import checkpoint
@@ -22,8 +22,9 @@ SIGMA = 1.0  # of a landmark's Gaussian, in cells of the heatmap
 
 # Where landmark i of the 68 stands after the picture is mirrored.
 MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]  # jaw, brows, nose
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]  # eyes
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]  # mouth
 )
 
 
@@ -94,7 +95,7 @@ def heatmap_loss(heatmaps: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def normalized_error(fan: FAN, pictures: data.Pictures, points: Tensor) -> Tensor:
+def normalized_error(fan: nn.Module, pictures: data.Pictures, points: Tensor) -> Tensor:
     """Mean distance to the true landmarks over the distance of the outer eye corners, for each picture: (N,)."""
     errors = []
     for index in data.in_order(pictures, 64):
@@ -138,7 +139,8 @@ def fit(settings: FANTraining) -> float:
                 tqdm.write(f"step {step:6d}  loss {loss.item():8.4f}  val error {100 * error:5.2f} %")
             bar.set_postfix_str(f"step {step} loss {loss.item():.3f}")
             bar.update(min(100, 100 * done) - bar.n)
-    best = averaged.module.eval()
+    fan.load_state_dict(averaged.module.state_dict())
+    best = fan.eval()
     errors = normalized_error(best, val, val_points)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save_fan(best, settings.out)

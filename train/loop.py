@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ class State:
 
     def model(self, name: str) -> checkpoint.Model:
         """The averaged networks, as inference uses them; they share memory with this state."""
-        nets = {k: net.eval() for k, net in self.averaged.items()}
+        nets: dict[str, Any] = {k: net.eval() for k, net in self.averaged.items()}
         return checkpoint.Model(config=self.config.model, fan=self.fan, name=name, licence=self.config.licence, **nets)
 
 
@@ -337,7 +338,11 @@ def _keep_freed_memory() -> None:
         return  # another C library: only speed is lost
 
 
-def fit(config: TrainConfig, on_step: Callable[[int, dict[str, float]], None] | None = None, stop: threading.Event | None = None) -> State:
+def fit(
+    config: TrainConfig,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop: threading.Event | None = None,
+) -> State:
     """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM or SIGINT comes; saves before it returns.
 
     A run that is already in `runs/<name>` is continued. on_step is given the iteration and its losses.
@@ -358,7 +363,8 @@ def fit(config: TrainConfig, on_step: Callable[[int, dict[str, float]], None] | 
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
     tqdm.write(f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}")
     started, saved = time.monotonic(), state.iteration
-    with tqdm(total=config.iterations, initial=state.iteration, unit="it", mininterval=5) as bar, (folder / "log.jsonl").open("a") as log:
+    bar = tqdm(total=config.iterations, initial=state.iteration, unit="it", mininterval=5)
+    with bar, (folder / "log.jsonl").open("a") as log:
         while state.iteration < config.iterations and not stop.is_set():
             if config.minutes and time.monotonic() - started > 60 * config.minutes:
                 break
