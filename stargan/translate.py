@@ -69,9 +69,9 @@ class Translator:
         """The same source under other masks; the encoder does not run again."""
         if not on or not encoded.parts:
             return Encoded(encoded.image, encoded.features, encoded.kept, encoded.parts, None, {})
-        both = masks.combine(encoded.parts, parts)
-        skips = self.generator.skips(encoded.kept, tuple(m.to(self.device) for m in both))
-        return Encoded(encoded.image, encoded.features, encoded.kept, encoded.parts, both, skips)
+        full, inner = masks.combine(encoded.parts, parts)
+        skips = self.generator.skips(encoded.kept, (full.to(self.device), inner.to(self.device)))
+        return Encoded(encoded.image, encoded.features, encoded.kept, encoded.parts, (full, inner), skips)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, style: Tensor) -> Tensor:

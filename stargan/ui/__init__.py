@@ -1,0 +1,35 @@
+"""The page: one file a tab, over `studio.Studio`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from stargan import zoo
+from stargan.checkpoint import CheckpointError
+from stargan.ui import translate
+from stargan.ui.studio import Studio
+
+CSS = Path(__file__).with_name("style.css")
+# Fonts of the visitor's system: nothing is fetched from elsewhere.
+THEME = gr.themes.Soft(
+    primary_hue="orange",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
+
+
+def build(model: str) -> gr.Blocks:
+    """The page for the model of that name or file; where there is none, a page that says so."""
+    with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
+        gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
+        try:
+            studio = Studio(zoo.load(model))
+        except (zoo.ZooError, CheckpointError) as error:
+            gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
+            return demo
+        with gr.Tab("Translate"):
+            translate.tab(studio)
+    return demo

@@ -1,0 +1,134 @@
+"""What the tabs share: one model, and the sources that it has seen lately."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import gradio as gr
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from stargan import images, styles
+from stargan.align import align
+from stargan.checkpoint import Model
+from stargan.translate import Encoded, Translator
+
+KEPT_SOURCES = 32
+SEED, REFERENCE = "seed", "reference"
+
+
+def picture_input(label: str, elem_id: str, height: int) -> gr.Image:
+    """An image input that hands the file on as it came: `images.read` turns it upright, checks it and words the errors."""
+    picture = gr.Image(label=label, elem_id=elem_id, height=height, type="filepath", sources=["upload", "clipboard", "webcam"])
+
+    def as_it_came(payload: Any) -> Any:
+        return payload.path if payload is not None else None
+
+    picture.preprocess = as_it_came  # type: ignore[method-assign]
+    return picture
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture as the model takes it. notes are sentences for the person; encoded is there once it was a source."""
+
+    image: Image.Image
+    notes: tuple[str, ...]
+    encoded: Encoded
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """image is the translation, source the square it was made from, overlay the mask over the source (None without)."""
+
+    image: Image.Image
+    source: Image.Image
+    overlay: Image.Image | None
+    status: str
+
+
+class Studio:
+    """Translates files. Prepared sources are kept by content, so that a new style costs one decoding alone."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.translator = Translator(model)
+        self.has_masks = model.fan is not None and model.config.w_hpf > 0
+        self._kept: OrderedDict[tuple[str, bool], Prepared] = OrderedDict()
+        self._lock = Lock()
+        # The first call of every kernel is slow; nobody should wait for it.
+        warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
+        self.translator.decode(warm, torch.zeros(model.config.style_dim))
+
+    def prepare(self, path: str, aligned: bool) -> Prepared:
+        """Reads, aligns and encodes a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
+        content = Path(path).read_bytes()
+        key = hashlib.sha256(content).hexdigest(), aligned
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        size = self.model.config.image_size
+        picture = images.read(content)
+        if aligned:
+            found = align(picture, size)
+            square, notes = found.image, found.notes
+        else:
+            square, notes = images.centre_crop(picture, size), ()
+        prepared = Prepared(square, notes, self.translator.encode(square))
+        with self._lock:
+            self._kept[key] = prepared
+            while len(self._kept) > KEPT_SOURCES:
+                self._kept.popitem(last=False)
+        return prepared
+
+    def translate(
+        self,
+        source: str | None,
+        domain: str,
+        style_from: str,
+        seed: float | None,
+        psi: float,
+        reference: str | None,
+        masks: bool,
+        aligned: bool,
+    ) -> Outcome:
+        """Translates the picture in a file; a ValueError says what is wrong with an argument."""
+        if source is None:
+            raise ValueError("there is no source yet; drop a portrait into the first box")
+        start = time.perf_counter()
+        prepared = self.prepare(source, aligned)
+        notes = list(prepared.notes)
+        if style_from == REFERENCE:
+            if reference is None:
+                raise ValueError("there is no reference yet; drop one, or take the style from a seed")
+            shown = self.prepare(reference, aligned)
+            notes += [f"Reference: {note}" for note in shown.notes]
+            style = styles.from_reference(self.model, shown.image, domain)
+        else:
+            if seed is None or seed != int(seed):
+                raise ValueError("the seed has to be a whole number, 0 or above")
+            style = styles.from_seed(self.model, domain, int(seed), psi)
+        encoded = self.translator.with_masks(prepared.encoded, masks)
+        ready = time.perf_counter()
+        image = images.to_pil(self.translator.decode(encoded, style))
+        end = time.perf_counter()
+        kind = f"{self.translator.device.type}, {self.translator.precision}"
+        times = f"**{1000 * (end - start):.0f} ms** ({1000 * (end - ready):.0f} ms of it decoding; {kind})"
+        overlay = _overlay(prepared.image, encoded.masks[0]) if encoded.masks is not None else None
+        return Outcome(image, prepared.image, overlay, "  \n".join([times, *notes]))
+
+
+def _overlay(image: Image.Image, mask: torch.Tensor) -> Image.Image:
+    """The mask (1, 1, H, W), in orange over the source."""
+    x = images.to_tensor(image)
+    share = 0.7 * F.interpolate(mask, size=x.shape[-2:], mode="bilinear")
+    orange = torch.tensor([1.0, 0.1, -0.8]).view(1, 3, 1, 1)
+    return images.to_pil(x * (1 - share) + orange * share)

@@ -1,0 +1,156 @@
+"""The Translate tab, used as a person does."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from skimage import data
+
+from stargan import zoo
+
+WAIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
+    Image.fromarray(data.astronaut()).save(path)
+    return path
+
+
+def upload(page: Any, path: Path, box: str = "#source") -> None:
+    page.locator(f"{box} input[type=file]").first.set_input_files(str(path))
+
+
+def result(page: Any) -> np.ndarray:
+    """The pixels of the result, as the page shows them."""
+    page.wait_for_function("document.querySelectorAll('#result img').length >= 2", timeout=WAIT)
+    urls = page.eval_on_selector_all("#result img", "images => images.map(image => image.src)")
+    pictures = [np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32) for url in urls]
+    assert len(set(urls)) == 2, "before and after are the same file"
+    return pictures[-1]
+
+
+def status(page: Any) -> str:
+    return page.locator("#status").inner_text()
+
+
+def after_change(page: Any, change: Any) -> np.ndarray:
+    """The result once it is another file than before the change."""
+    before = page.eval_on_selector_all("#result img", "images => images.map(image => image.src).join()")
+    change()
+    page.wait_for_function(
+        "before => document.querySelectorAll('#result img').length >= 2"
+        " && [...document.querySelectorAll('#result img')].map(image => image.src).join() != before",
+        arg=before,
+        timeout=WAIT,
+    )
+    return result(page)
+
+
+def test_a_portrait_is_translated_and_style_changes_show(page: Any, portrait_file: Path) -> None:
+    first = after_change(page, lambda: upload(page, portrait_file))
+    assert first.shape == (128, 128, 3) and first.std() > 10
+    assert re.search(r"\d+ ms", status(page))
+    crop = page.locator("#crop img").first
+    crop.wait_for()
+    aligned = np.asarray(Image.open(io.BytesIO(page.request.get(crop.get_attribute("src")).body())).convert("RGB"), np.float32)
+    assert np.abs(first - aligned).mean() > 5, "the result is the source"
+    page.locator("#overlay img").first.wait_for()
+
+    other_seed = after_change(page, lambda: page.get_by_role("button", name="Another style").click())
+    assert np.abs(other_seed - first).mean() > 1
+    other_domain = after_change(page, lambda: page.get_by_label("orc", exact=True).check())
+    assert np.abs(other_domain - other_seed).mean() > 1
+    unmasked = after_change(page, lambda: page.get_by_label("Keep the face (FAN masks)").uncheck())
+    assert np.abs(unmasked - other_domain).mean() > 1
+
+    slider = page.locator("#psi input[type=range]")
+    slider.focus()
+    milder = after_change(page, lambda: [page.keyboard.press("ArrowLeft") for _ in range(10)])
+    assert np.abs(milder - unmasked).mean() > 0.2
+
+
+def test_a_style_from_a_reference(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    first = after_change(page, lambda: upload(page, portrait_file))
+    page.get_by_label("Reference picture").check()
+    flipped = tmp_path / "reference.png"
+    Image.fromarray(255 - data.astronaut()[:256, 90:346]).save(flipped)
+    page.get_by_label("Align the face").uncheck()
+    page.locator("#reference input[type=file]").first.wait_for(state="attached")
+    by_reference = after_change(page, lambda: upload(page, flipped, "#reference"))
+    assert np.abs(by_reference - first).mean() > 1
+
+
+def test_a_wrong_file_gets_a_sentence_and_the_page_lives_on(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "notes.png"
+    wrong.write_text("this is no picture")
+    upload(page, wrong)
+    page.get_by_text("is not a picture that can be read; use PNG, JPEG").wait_for()
+    assert "Traceback" not in page.content()
+    page.reload()
+    assert after_change(page, lambda: upload(page, portrait_file)).std() > 10
+
+
+def test_a_picture_without_a_face_gets_a_sentence(page: Any, tmp_path: Path) -> None:
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
+    upload(page, tmp_path / "coffee.png")
+    page.get_by_text("No face was found").wait_for()
+    shown = after_change(page, lambda: page.get_by_label("Align the face").uncheck())
+    assert shown.shape == (128, 128, 3)
+
+
+def test_translating_nothing_says_what_to_do(page: Any) -> None:
+    page.get_by_role("button", name="Translate", exact=True).click()
+    page.get_by_text("There is no source yet; drop a portrait").wait_for()
+
+
+def test_the_page_fits_a_phone(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(address)
+    page.get_by_role("button", name="Translate", exact=True).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_the_endpoint(address: str, portrait_file: Path) -> None:
+    client = Client(address, verbose=False)
+    pictures = []
+    for domain, seed in (("man", 1), ("woman", 1), ("woman", 2)):
+        (before, after), aligned, overlay, words = client.predict(
+            source=handle_file(str(portrait_file)),
+            domain=domain,
+            style_from="seed",
+            seed=seed,
+            psi=1.0,
+            reference=None,
+            masks=True,
+            aligned=True,
+            api_name="/translate",
+        )
+        assert all(Path(p).exists() for p in (before, aligned, overlay)) and " ms" in words
+        pictures.append(np.asarray(Image.open(after).convert("RGB"), np.float32))
+    assert np.abs(pictures[0] - pictures[1]).mean() > 1 and np.abs(pictures[1] - pictures[2]).mean() > 1
+    with pytest.raises(Exception, match="there is no domain 'cat'|not in the list of choices|cat"):
+        client.predict(
+            source=handle_file(str(portrait_file)),
+            domain="cat",
+            style_from="seed",
+            seed=0,
+            psi=1.0,
+            reference=None,
+            masks=True,
+            aligned=True,
+            api_name="/translate",
+        )
+
+
+def test_the_page_opens_with_a_bundled_model() -> None:
+    assert zoo.DEFAULT in zoo.available()
