@@ -75,6 +75,11 @@ def align(image: Image.Image, size: int, fan: FAN | None = None, backend: str = 
     return Aligned(Image.fromarray(warp(rgb, matrix, size)), tuple(notes), landmarks)
 
 
+def warm_up() -> None:
+    """Loads what the first call would have to wait for."""
+    _landmarks(np.zeros((64, 64, 3), np.uint8), (0, 0, 64, 64), load_fan68())
+
+
 def _extent(points: np.ndarray) -> float:
     return float(np.prod(np.ptp(points, axis=0)))
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from stargan import images, styles
-from stargan.align import align
+from stargan.align import align, warm_up
 from stargan.checkpoint import Model
 from stargan.translate import Encoded, Translator
 
@@ -66,6 +66,7 @@ class Studio:
         # The first call of every kernel is slow; nobody should wait for it.
         warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
         self.translator.decode(warm, torch.zeros(model.config.style_dim))
+        warm_up()
 
     def prepare(self, path: str, aligned: bool) -> Prepared:
         """Reads, aligns and encodes a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
