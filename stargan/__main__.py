@@ -52,6 +52,16 @@ def _psi(text: str) -> float:
     return value
 
 
+def _add_aligner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--aligner",
+        # stargan.align.BACKENDS, which would take seconds to import for --help.
+        choices=("fan-68", "face_alignment"),
+        default="fan-68",
+        help="what finds the face: the bundled network, or the face-alignment package (default %(default)s)",
+    )
+
+
 def _parser() -> Parser:
     formats = ", ".join(FORMATS)
     parser = Parser(
@@ -90,6 +100,7 @@ def _parser() -> Parser:
         action="store_true",
         help="take the middle square of the pictures instead of finding the face",
     )
+    _add_aligner(translate)
     translate.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write: {formats}")
     translate.set_defaults(run=_translate)
 
@@ -106,6 +117,7 @@ def _parser() -> Parser:
         metavar="N",
         help="side in px, 32 to 2048 (default %(default)s)",
     )
+    _add_aligner(align)
     align.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write: {formats}")
     align.set_defaults(run=_align)
     return parser
@@ -124,9 +136,10 @@ def _translate(options: argparse.Namespace) -> str:
     model = zoo.load(zoo.DEFAULT if options.model is None else options.model)
     model.config.domain_index(options.domain)
     size = model.config.image_size
-    source = _square(source, size, options.source, not options.no_align)
+    aligner = None if options.no_align else options.aligner
+    source = _square(source, size, options.source, aligner)
     if reference is not None:
-        reference = _square(reference, size, options.reference, not options.no_align)
+        reference = _square(reference, size, options.reference, aligner)
     loaded = time.perf_counter()
     if reference is not None:
         style = styles.from_reference(model, reference, options.domain)
@@ -145,20 +158,20 @@ def _align(options: argparse.Namespace) -> str:
     target = _target(options.out)
     from stargan import images
 
-    result = _square(images.read(Path(options.source)), options.size, options.source, True)
+    result = _square(images.read(Path(options.source)), options.size, options.source, options.aligner)
     done = time.perf_counter()
     _write(result, target)
     return f"aligned in {done - start:.2f} s, wrote {target}"
 
 
-def _square(image: Image, size: int, name: str, aligned: bool) -> Image:
-    if not aligned:
+def _square(image: Image, size: int, name: str, aligner: str | None) -> Image:
+    if aligner is None:
         from stargan import images
 
         return images.centre_crop(image, size)
     from stargan.align import align
 
-    result = align(image, size)
+    result = align(image, size, backend=aligner)
     for note in result.notes:
         print(f"{name}: {note}", file=sys.stderr)
     return result.image
