@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_FAN
+from material import TINY_FAN
 from PIL import Image
 from skimage import data
 

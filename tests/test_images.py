@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import portrait
+from material import portrait
 from PIL import Image
 
 from stargan import images

@@ -6,9 +6,8 @@ import json
 import math
 
 import pytest
-import recipe
 import torch
-from conftest import GOLDEN, fill
+from material import GOLDEN, fill, recipe
 
 from stargan.fan import FAN
 from train import loop, losses

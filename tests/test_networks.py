@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import recipe
 import torch
-from conftest import GOLDEN, fill
+from material import GOLDEN, fill, recipe
 
 from stargan import networks
 from stargan.fan import FAN

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import portrait
+from material import portrait
 
 from stargan import checkpoint
 from stargan.checkpoint import CheckpointError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import fill, portrait
+from material import fill, portrait
 
 from stargan import checkpoint, images, styles
 from stargan.checkpoint import Model
