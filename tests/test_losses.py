@@ -11,7 +11,7 @@ from material import GOLDEN, fill, recipe
 
 from stargan.fan import FAN
 from train import loop, losses
-from train.augment import diff_augment
+from train.augment import NUMBERS, diff_augment
 from train.config import TrainConfig
 
 # Two iterations amplify rounding: inputs changed in the seventh digit move the losses of the second one by some 1e-3.
@@ -29,6 +29,7 @@ def test_golden_losses(case: str) -> None:
         w_hpf=float(golden["w_hpf"]),
         lambda_ds=2.0,
         ds_iterations=10,
+        exact=True,
         precision="fp32",
     )
     state = loop.State(config, fill(FAN(), "fan").requires_grad_(False) if config.w_hpf else None)
@@ -40,8 +41,9 @@ def test_golden_losses(case: str) -> None:
         b = seed + 100 * i
         x_real, x_ref, x_ref2 = (recipe.image(b + j, 2, size) for j in range(3))
         z, z2 = recipe.normal(b + 3, 2, 16), recipe.normal(b + 4, 2, 16)
-        batch = loop.Batch(x_real, torch.tensor([0, 1]), x_ref, x_ref2, torch.tensor([domains - 1, 0]), z, z2)
-        found = loop.iterate(state, batch)
+        noise = torch.zeros(2, 2, 3, NUMBERS)
+        batch = loop.Batch(x_real, torch.tensor([0, 1]), x_ref, x_ref2, torch.tensor([domains - 1, 0]), z, z2, noise)
+        found = {k: v.item() for k, v in loop.iterate(state, batch).items()}
         assert found.keys() == wanted.keys()
         for key in wanted:
             assert found[key] == pytest.approx(wanted[key], rel=TOLERANCE[i]), f"{key} of iteration {i}"
@@ -76,9 +78,17 @@ def test_no_gradient_through_the_second_picture_of_diversity() -> None:
 
 def test_differentiable_augmentation() -> None:
     x = torch.rand(4, 3, 32, 32, requires_grad=True)
-    first = diff_augment(x, torch.Generator().manual_seed(1))
-    assert first.shape == x.shape
-    assert torch.equal(first, diff_augment(x, torch.Generator().manual_seed(1)))
-    assert not torch.equal(first, diff_augment(x, torch.Generator().manual_seed(2)))
-    first.sum().backward()
+    noise = torch.rand(4, NUMBERS)
+    out = diff_augment(x, noise)
+    assert out.shape == x.shape and not torch.equal(out, diff_augment(x, 1 - noise))
+    assert torch.equal(out[2:], diff_augment(x[2:], noise[2:])), "each picture has numbers of its own"
+    out.sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+def test_augmentation_in_the_middle_changes_nothing_and_shifts_are_exact() -> None:
+    x = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(diff_augment(x, torch.full((1, NUMBERS), 0.5)), x)
+    left_and_up = diff_augment(x, torch.tensor([[0.5, 0.5, 0.5, 0.99, 0.99]]))
+    torch.testing.assert_close(left_and_up[..., :-2, :-2], x[..., 2:, 2:])
+    assert (left_and_up[..., -2:, :] == 0).all() and (left_and_up[..., -2:] == 0).all()

@@ -103,21 +103,6 @@ def test_a_checkpoint_of_other_shape_is_refused(picture_folder: Path, tmp_path: 
         loop.fit(settings(picture_folder, tmp_path, iterations=2, max_channels=16))
 
 
-def test_an_interrupted_write_leaves_the_checkpoint_before(
-    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = loop.fit(settings(picture_folder, tmp_path, iterations=1))
-
-    def full_disk(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(loop.torch, "save", full_disk)
-    state.iteration = 2
-    with pytest.raises(OSError, match="No space"):
-        loop.save(state, tmp_path / "tiny")
-    assert [p.name for p in (tmp_path / "tiny").glob("checkpoint-*")] == ["checkpoint-0000001.pt"]
-
-
 def test_both_kinds_in_an_iteration_or_one_in_turn(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     for alternate, wanted in ((True, ({"latent"}, {"ref"})), (False, ({"latent", "ref"},) * 2)):

@@ -6,18 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NUMBERS = 5  # that decide how one picture is augmented
 
-def diff_augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Random brightness (within 0.5), saturation (0 to 2), contrast (0.5 to 1.5) and translation (up to an eighth of the side,
-    filled with zeros), each picture its own. (N, 3, S, S) -> the same; differentiable in x."""
-    n, _, side, _ = x.shape
-    brightness, saturation, contrast = torch.rand(3, n, 1, 1, 1, generator=generator).to(x)
+
+def diff_augment(x: Tensor, noise: Tensor) -> Tensor:
+    """Brightness (within 0.5), saturation (0 to 2), contrast (0.5 to 1.5) and translation (up to an eighth of the side, filled
+    with zeros), each picture its own. x (N, 3, S, S), noise (N, NUMBERS) uniform in [0, 1) -> as x; differentiable in x."""
+    side = x.shape[-1]
+    brightness, saturation, contrast, dx, dy = noise.to(x)[:, :, None, None, None].unbind(1)  # each (N, 1, 1, 1)
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * (2 * saturation)
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean + (x - mean) * (contrast + 0.5)
     reach = side // 8
-    shift = torch.randint(0, 2 * reach + 1, (n, 2), generator=generator).tolist()
-    padded = F.pad(x, (reach,) * 4)
-    return torch.stack([p[:, dy : dy + side, dx : dx + side] for p, (dy, dx) in zip(padded, shift, strict=True)])
+    padded = F.pad(x, (reach,) * 4)  # (N, 3, side + 2 * reach, side + 2 * reach)
+    steps = torch.arange(side, device=x.device)
+    columns = steps + (dx * (2 * reach + 1)).long()  # (N, 1, 1, side)
+    rows = steps[:, None] + (dy * (2 * reach + 1)).long()  # (N, 1, side, 1)
+    index = (rows * padded.shape[-1] + columns).expand(-1, 3, -1, -1)
+    return padded.flatten(2).gather(2, index.flatten(2)).view_as(x)

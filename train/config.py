@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,17 @@ class TrainConfig:
     ema: float = 0.999
     ema_warmup: bool = False  # averages over fewer iterations at the start
 
+    init_from: str = ""  # a model (a name, a .safetensors or a published .ckpt) whose weights the run starts with
+    discriminator_warmup: int = 200  # with init_from: iterations in which only the discriminator learns
+
+    exact: bool = False  # refuse whatever departs from the paper's algorithm
     alternate: bool = False  # latent- and reference-guided updates in turn instead of both in an iteration
     r1_every: int = 1  # lazy R1: every k-th discriminator update, k times as heavy
     diff_augment: bool = False  # colour and translation, on what the discriminator sees
+    clip: float = 0.0  # the largest norm of a gradient; 0: any (steps that are not finite are left out in any case)
+    accumulate: int = 1  # parts that a batch is worked on in, to save memory
     precision: str = "bf16"  # or fp32
+    device: str = "auto"  # or cpu
     seed: int = 0
 
     save_every: int = 500
@@ -58,14 +65,22 @@ class TrainConfig:
     log_every: int = 25
     keep: int = 2  # checkpoints
     licence: str = ""  # of the weights, written into the exported model
-    extra: dict[str, str] = field(default_factory=dict)  # notes for the reader; the trainer ignores them
 
     def __post_init__(self) -> None:
         if self.precision not in ("bf16", "fp32"):
             raise ConfigError(f"precision is {self.precision!r}; it has to be bf16 or fp32")
-        for name in ("iterations", "batch", "r1_every", "save_every", "sample_every", "log_every", "keep", "ds_iterations"):
+        steps = ("iterations", "ds_iterations", "save_every", "sample_every", "log_every")
+        for name in ("batch", "accumulate", "r1_every", "keep", *steps):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
+        if self.device not in ("auto", "cpu"):
+            raise ConfigError(f"device is {self.device!r}; it has to be auto or cpu")
+        if self.clip < 0:
+            raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
+        if self.exact:
+            plain = {"alternate": False, "r1_every": 1, "diff_augment": False, "ema_warmup": False, "clip": 0.0, "ds_floor": 0.0}
+            if changed := [k for k, v in plain.items() if getattr(self, k) != v]:
+                raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
         if not self.domains:
             raise ConfigError("domains is empty; name the folders to train on, as in domains: [cat, dog]")
 
@@ -108,7 +123,7 @@ def _typed(key: str, value: Any, default: Any) -> Any:
 
 def from_mapping(values: Mapping[str, Any]) -> TrainConfig:
     """A TrainConfig of these values; ConfigError names an unknown key with the nearest right one, or an ill-typed value."""
-    defaults = {f.name: f.default if f.default is not dataclasses.MISSING else {} for f in dataclasses.fields(TrainConfig)}
+    defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
     for key in values:
         if key not in defaults:
             near = difflib.get_close_matches(str(key), defaults, 1)

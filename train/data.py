@@ -115,10 +115,10 @@ def pairs(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.
     return domain, both[:, 0], both[:, 1]
 
 
-def random_crop(x: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """The paper's preparation: with probability 0.5 a random resized crop (scale 0.8 to 1, ratio 0.9 to 1.1), else the whole
-    picture; then a flip with probability 0.5. (N, 3, side, side) -> (N, 3, size, size)."""
-    boxes = np.zeros((len(x), 2, 3), dtype=np.float32)
+def random_boxes(count: int, rng: np.random.Generator) -> np.ndarray:
+    """The paper's preparation as matrices for `warp`, (count, 2, 3): with probability 0.5 a random resized crop (scale 0.8 to 1,
+    ratio 0.9 to 1.1), else the whole picture; then a flip with probability 0.5."""
+    boxes = np.zeros((count, 2, 3), dtype=np.float32)
     for box in boxes:
         width = height = 1.0
         if rng.random() < 0.5:
@@ -127,7 +127,17 @@ def random_crop(x: Tensor, size: int, rng: np.random.Generator) -> Tensor:
         flip = -1 if rng.random() < 0.5 else 1
         box[0] = flip * width, 0, rng.uniform(width - 1, 1 - width)
         box[1] = 0, height, rng.uniform(height - 1, 1 - height)
-    return warp(x, torch.from_numpy(boxes), size)
+    return boxes
+
+
+def random_crop(x: Tensor, size: int, rng: np.random.Generator) -> Tensor:
+    """Each picture cut and flipped as `random_boxes` has it. (N, 3, side, side) -> (N, 3, size, size)."""
+    return warp(x, torch.from_numpy(random_boxes(len(x), rng)), size)
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """The whole pictures. (N, 3, side, side) -> (N, 3, size, size)."""
+    return warp(x, torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(len(x), 2, 3), size)
 
 
 def warp(x: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Tensor:

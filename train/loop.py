@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import dataclasses
+import itertools
 import json
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import checkpoint
+from stargan import checkpoint, zoo
 from stargan.fan import FAN, load_fan68
 from stargan.masks import face_masks
 from stargan.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
 from train import data, losses
-from train.augment import diff_augment
-from train.config import TrainConfig
+from train.augment import NUMBERS, diff_augment
+from train.config import ConfigError, TrainConfig
+from train.records import Records, TrainingError, resume, save
 
 Masks = tuple[Tensor, Tensor]
+BAD_STEPS = 10  # in a row, after which a run gives up
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one iteration sees: sources of domain y_org, two references of domain y_trg, two latents."""
+    """What one iteration sees: sources of domain y_org, two references of domain y_trg, two latents, and the random numbers
+    of the augmentation."""
 
     x_real: Tensor  # (N, 3, S, S) in [-1, 1], as the references
     y_org: Tensor  # (N,) long
@@ -42,23 +49,42 @@ class Batch:
     y_trg: Tensor
     z: Tensor  # (N, latent_dim)
     z2: Tensor
+    noise: Tensor  # (N, 2 kinds, 3 uses, augment.NUMBERS) in [0, 1)
+
+    def split(self, parts: int) -> list[Batch]:
+        """Equal parts, in order."""
+        columns = [getattr(self, f.name).chunk(parts) for f in dataclasses.fields(self)]
+        return [Batch(*column) for column in zip(*columns, strict=True)]
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in dataclasses.fields(self)))
 
 
 class State:
-    """Networks, their averages, and optimisers: all that changes while a run goes on."""
+    """Networks, their averages, and optimisers: all that changes while a run goes on.
+
+    Random numbers come from the seed and the iteration alone, so there is no generator whose state would have to be kept.
+    Several processes, as `accelerate launch` starts them, hold equal states: each takes its share of a batch, and gradients
+    are averaged before a step. They are averaged here rather than by DistributedDataParallel, which does not know the double
+    backward pass of R1, nor backward passes that are meant for some of the networks only.
+    """
 
     def __init__(self, config: TrainConfig, fan: FAN | None) -> None:
-        torch.manual_seed(config.seed)
         model = config.model
         self.config = config
-        self.fan = fan.to(memory_format=torch.channels_last) if fan is not None and config.w_hpf > 0 else None
-        self.generator = Generator(model)
-        self.mapping_network = MappingNetwork(model)
-        self.style_encoder = StyleEncoder(model)
-        self.discriminator = Discriminator(model)
-        for net in self.networks.values():
-            initialize(net)
-            net.to(memory_format=torch.channels_last)
+        self.processes = PartialState(cpu=config.device == "cpu")
+        self.device = torch.device("cpu") if config.device == "cpu" else self.processes.device
+        ready: Any = {"device": self.device, "memory_format": torch.channels_last}
+        self.fan = copy.deepcopy(fan).to(**ready) if fan is not None and config.w_hpf > 0 else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.generator = Generator(model)
+            self.mapping_network = MappingNetwork(model)
+            self.style_encoder = StyleEncoder(model)
+            self.discriminator = Discriminator(model)
+            for net in self.networks.values():
+                initialize(net)
+                net.to(**ready)
         self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k != "discriminator"}
         self.optimisers = {
             name: torch.optim.Adam(
@@ -66,11 +92,13 @@ class State:
                 lr=config.mapping_lr if name == "mapping_network" else config.lr,
                 betas=config.betas,
                 weight_decay=config.weight_decay,
-                fused=True,
+                fused=self.device.type in ("cpu", "cuda"),
             )
             for name, net in self.networks.items()
         }
         self.iteration = 0
+        self.bad_steps = 0  # in a row
+        self.best: dict[str, float] = {}  # iteration and score of the best evaluation so far
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -86,6 +114,9 @@ class State:
         """The weight of the diversity loss, falling linearly from lambda_ds to ds_floor over ds_iterations."""
         c = self.config
         return c.ds_floor + (c.lambda_ds - c.ds_floor) * max(0.0, 1 - self.iteration / c.ds_iterations)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def masks(self, image: Tensor) -> Masks | None:
         """The masks of these images, without gradient; None for a model without skips."""
@@ -109,27 +140,52 @@ def initialize(net: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _autocast(config: TrainConfig) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def _step(state: State, loss: Tensor, names: tuple[str, ...]) -> None:
-    for name in names:
-        state.optimisers[name].zero_grad()
-    # Only these networks get gradients; the others are merely passed through.
-    loss.backward(inputs=[p for name in names for p in state.networks[name].parameters()])
-    for name in names:
-        state.optimisers[name].step()
+@torch.no_grad()
+def start_from(state: State, model: checkpoint.Model) -> None:
+    """Takes over the generator, mapping network and style encoder of a model. A domain that it knows by name keeps its branch;
+    the branch of a new one starts as the mean of all. ConfigError where the shapes differ in more than the domains."""
+    wanted, found = state.config.model, model.config
+    differing = [
+        f.name
+        for f in dataclasses.fields(wanted)
+        if f.name not in ("domains", "mask_sizes") and getattr(wanted, f.name) != getattr(found, f.name)
+    ]
+    if differing:
+        changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
+        raise ConfigError(f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}")
+    for name in state.averaged:
+        values = getattr(model, name).state_dict()
+        own = state.networks[name].state_dict()
+        for key in own:
+            if not key.startswith("unshared."):
+                own[key].copy_(values[key])
+                continue
+            _, branch, rest = key.split(".", 2)
+            domain = state.config.domains[int(branch)]
+            old = range(len(found.domains)) if domain not in found.domains else [found.domains.index(domain)]
+            own[key].copy_(torch.stack([values[f"unshared.{i}.{rest}"] for i in old]).mean(0))
+        state.averaged[name].load_state_dict(own)
 
 
 @dataclass
 class Fake:
-    """A translated batch, kept with what its second forward pass would compute again."""
+    """A translated batch, kept with what a second style of the same source needs."""
 
     style: Tensor
     image: Tensor
     features: Tensor
     skips: dict[int, Tensor] | None
+
+
+KINDS = ("latent", "ref")
+
+
+def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tensor:
+    """The style that a kind of guidance asks for; only the mapping network is trained through it."""
+    if kind == "latent":
+        return state.mapping_network(batch.z2 if second else batch.z, batch.y_trg)
+    with torch.no_grad():
+        return state.style_encoder(batch.x_ref2 if second else batch.x_ref, batch.y_trg)
 
 
 def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fake:
@@ -138,93 +194,130 @@ def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fa
     return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips)
 
 
-def discriminator_update(
-    state: State, batch: Batch, fake: Tensor, augment: Callable[[Tensor], Tensor], with_r1: bool
-) -> dict[str, float]:
-    """Equation 1 for the discriminator, and R1 on real pictures. fake (N, 3, S, S) is cut off from the generator."""
+def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tensor:
+    return diff_augment(x, batch.noise[:, KINDS.index(kind), use]) if state.config.diff_augment else x
+
+
+def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, with_r1: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 1 for the discriminator, and R1 on real pictures. image (N, 3, S, S) comes from the generator, cut off from it."""
     c = state.config
-    with _autocast(c):
-        fake_loss = losses.adversarial(state.discriminator(augment(fake.detach()), batch.y_trg).float(), real=False)
-    x_real = augment(batch.x_real)
-    penalty = torch.zeros(())
+    with state.autocast():
+        logits = state.discriminator(_augment(state, image, batch, kind, 0), batch.y_trg)
+    fake = losses.adversarial(logits.float(), real=False)
+    x_real = _augment(state, batch.x_real, batch, kind, 1)
     if with_r1:
         x_real = x_real.detach().requires_grad_()
         logits = state.discriminator(x_real, batch.y_org)  # in float32: a gradient of a gradient needs it
         penalty = losses.r1(logits, x_real)
     else:
-        with _autocast(c):
+        with state.autocast():
             logits = state.discriminator(x_real, batch.y_org).float()
-    real_loss = losses.adversarial(logits, real=True)
-    _step(state, real_loss + fake_loss + c.lambda_r1 * c.r1_every * penalty, ("discriminator",))
-    return {"real": real_loss.item(), "fake": fake_loss.item()} | ({"reg": penalty.item()} if with_r1 else {})
+        penalty = torch.zeros((), device=state.device)
+    real = losses.adversarial(logits, real=True)
+    loss = real + fake + c.lambda_r1 * c.r1_every * penalty
+    return loss, {"real": real, "fake": fake} | ({"reg": penalty} if with_r1 else {})
 
 
-def generator_update(
-    state: State, batch: Batch, fake: Fake, other_style: Tensor, augment: Callable[[Tensor], Tensor], trained: tuple[str, ...]
-) -> dict[str, float]:
-    """Equation 5: adversarial, style, diversity and cycle losses; steps the networks named in `trained`."""
+def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 5: adversarial, style, diversity and cycle losses."""
     c = state.config
-    with _autocast(c):
-        adv = losses.adversarial(state.discriminator(augment(fake.image), batch.y_trg).float(), real=True)
+    with state.autocast():
+        logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
+        adv = losses.adversarial(logits.float(), real=True)
         sty = losses.style_reconstruction(fake.style.float(), state.style_encoder(fake.image, batch.y_trg).float())
         with torch.no_grad():
-            other = state.generator.synthesize(fake.features, other_style, fake.skips).float()
+            other = state.generator.synthesize(fake.features, _style(state, batch, kind, second=True), fake.skips).float()
         ds = losses.diversity(fake.image, other)
-        with torch.set_grad_enabled("style_encoder" in trained):
+        # The style encoder learns from latent-guided updates only.
+        with torch.set_grad_enabled(kind == "latent"):
             back_style = state.style_encoder(batch.x_real, batch.y_org)
         back = translate(state, fake.image, back_style, state.masks(fake.image))
         cyc = losses.cycle(batch.x_real, back.image)
-    _step(state, adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc, trained)
-    return {"adv": adv.item(), "sty": sty.item(), "ds": ds.item(), "cyc": cyc.item()}
+    loss = adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc
+    return loss, {"adv": adv, "sty": sty, "ds": ds, "cyc": cyc}
 
 
-def iterate(state: State, batch: Batch) -> dict[str, float]:
-    """One iteration: discriminator and generator updates, latent- and reference-guided (or one kind, in turn), the averages,
-    the weight of the diversity loss. Returns the losses."""
+def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """One step of these networks along the mean gradient of the losses of all parts of the batch, in all processes. A step
+    whose gradient is not finite is left out. Returns the losses, averaged."""
     c = state.config
-    generator = torch.Generator().manual_seed(c.seed * 1_000_003 + state.iteration)
+    parameters = [p for name in names for p in state.networks[name].parameters()]
+    for p in parameters:
+        p.grad = None
+    log: dict[str, Tensor] = {}
+    for loss, found in parts:
+        # Only these networks get gradients; the others are merely passed through.
+        (loss / c.accumulate).backward(inputs=parameters)
+        log = {k: log.get(k, 0) + v.detach() / c.accumulate for k, v in found.items()}
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if state.processes.num_processes > 1:
+        together = reduce(torch.cat([g.reshape(-1) for g in gradients] + [v.reshape(1) for v in log.values()]), "mean")
+        shares = together.split([g.numel() for g in gradients] + [1] * len(log))
+        for g, share in zip(gradients, shares, strict=False):
+            g.copy_(share.view_as(g))
+        log = {k: share[0] for k, share in zip(log, shares[len(gradients) :], strict=True)}
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not norm.isfinite():
+        state.bad_steps += 1
+        if state.bad_steps == BAD_STEPS:
+            raise TrainingError(
+                f"the gradients of {' and '.join(names)} have not been finite {BAD_STEPS} times in a row, now at iteration "
+                f"{state.iteration}; lower lr, or set clip to 10 or less, and call fit again: it continues from the last checkpoint"
+            )
+        return log
+    state.bad_steps = 0
+    if c.clip > 0:
+        torch.nn.utils.clip_grads_with_norm_(parameters, c.clip, norm)
+    for name in names:
+        state.optimisers[name].step()
+    return log
 
-    def augment(x: Tensor) -> Tensor:
-        return diff_augment(x, generator) if c.diff_augment else x
 
-    log: dict[str, float] = {}
-    kinds = (("latent", "ref")[state.iteration % 2],) if c.alternate else ("latent", "ref")
+def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
+    """One iteration on this process's share of the batch: discriminator and generator updates, latent- and reference-guided
+    (or one kind, in turn), the averages, the weight of the diversity loss. Returns the losses, without gradient."""
+    c = state.config
+    kinds = (KINDS[state.iteration % 2],) if c.alternate else KINDS
     # In turn, latent- and reference-guided updates both take their share of R1.
     with_r1 = (state.iteration // (2 if c.alternate else 1)) % c.r1_every == 0
+    warming_up = bool(c.init_from) and state.iteration < c.discriminator_warmup
+    chunks = batch.split(c.accumulate)
+    # The generator does not change between the discriminator's update and its own first one, so one forward pass serves both,
+    # and its encoder's part the other kind as well; but not where the graphs of all parts would have to wait in memory.
+    shared = c.accumulate == 1 and not warming_up
+    with state.autocast():
+        masks = [state.masks(chunk.x_real) for chunk in chunks]
+        with torch.set_grad_enabled(shared):
+            first = [
+                translate(state, chunk.x_real, _style(state, chunk, kinds[0]), m) for chunk, m in zip(chunks, masks, strict=True)
+            ]
 
-    with _autocast(c):
-        masks = state.masks(batch.x_real)
+    def real_or_fake(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        for chunk, fake in zip(chunks, first, strict=True):
+            image = fake.image.detach()
+            if kind != kinds[0]:
+                with torch.no_grad(), state.autocast():
+                    image = state.generator.synthesize(fake.features, _style(state, chunk, kind), fake.skips).float()
+            yield discriminator_loss(state, chunk, image, kind, with_r1)
 
-    def fake(kind: str) -> Fake:
-        with _autocast(c):
-            if kind == "latent":
-                style = state.mapping_network(batch.z, batch.y_trg)
-            else:
-                with torch.no_grad():
-                    style = state.style_encoder(batch.x_ref, batch.y_trg)
-            return translate(state, batch.x_real, style, masks)
+    def translated(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        for chunk, fake, m in zip(chunks, first, masks, strict=True):
+            if not shared or kind != kinds[0]:
+                with state.autocast():
+                    fake = translate(state, chunk.x_real, _style(state, chunk, kind), m)
+            yield generator_loss(state, chunk, fake, kind)
 
-    # The first kind's fake serves both updates: the generator does not change between them.
-    first = fake(kinds[0])
+    log: dict[str, Tensor] = {}
     for kind in kinds:
-        with torch.no_grad():
-            image = first.image if kind == kinds[0] else fake(kind).image
-        found = discriminator_update(state, batch, image, augment, with_r1)
+        found = _step(state, ("discriminator",), real_or_fake(kind))
         log |= {f"D/{kind}_{k}": v for k, v in found.items()}
-    for kind in kinds:
-        current = first if kind == kinds[0] else fake(kind)
-        with torch.no_grad(), _autocast(c):
-            other = (
-                state.mapping_network(batch.z2, batch.y_trg)
-                if kind == "latent"
-                else state.style_encoder(batch.x_ref2, batch.y_trg)
-            )
+    for kind in () if warming_up else kinds:
         trained = ("generator", "mapping_network", "style_encoder") if kind == "latent" else ("generator",)
-        found = generator_update(state, batch, current, other, augment, trained)
+        found = _step(state, trained, translated(kind))
         log |= {f"G/{kind}_{k}": v for k, v in found.items()}
     update_averages(state)
     state.iteration += 1
-    return log | {"G/lambda_ds": state.lambda_ds}
+    return log | {"G/lambda_ds": torch.tensor(state.lambda_ds)}
 
 
 @torch.no_grad()
@@ -237,95 +330,38 @@ def update_averages(state: State) -> None:
         torch._foreach_lerp_(list(average.parameters()), list(state.networks[name].parameters()), 1 - decay)
 
 
-def sample_batch(config: TrainConfig, pictures: data.Pictures, iteration: int) -> Batch:
-    """The batch of an iteration: it depends on the seed and the iteration alone, so a resumed run sees the same pictures."""
+def sample_batch(config: TrainConfig, pictures: data.Pictures, iteration: int, process: int = 0, processes: int = 1) -> Batch:
+    """The batch of an iteration, or a process's share of it: it depends on the seed and the iteration alone, so a resumed run
+    sees the same pictures."""
     rng = np.random.default_rng([config.seed, iteration])
     y_org, source = data.balanced(pictures, config.batch, rng)
     y_trg, first, second = data.pairs(pictures, config.batch, rng)
-    x = data.random_crop(pictures.batch(np.concatenate([source, first, second])), config.image_size, rng)
-    x_real, x_ref, x_ref2 = x.contiguous(memory_format=torch.channels_last).chunk(3)
+    boxes = torch.from_numpy(data.random_boxes(3 * config.batch, rng)).view(3, config.batch, 2, 3)
     z, z2 = torch.from_numpy(rng.standard_normal((2, config.batch, config.model.latent_dim), dtype=np.float32))
-    return Batch(x_real, torch.from_numpy(y_org), x_ref, x_ref2, torch.from_numpy(y_trg), z, z2)
+    noise = torch.from_numpy(rng.random((config.batch, len(KINDS), 3, NUMBERS), dtype=np.float32))
+    share = slice(process * config.batch // processes, (process + 1) * config.batch // processes)
+
+    def cropped(index: np.ndarray, box: Tensor) -> Tensor:
+        x = data.warp(pictures.batch(index[share]), box[share], config.image_size)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    x_real, x_ref, x_ref2 = (cropped(i, b) for i, b in zip((source, first, second), boxes, strict=True))
+    y = [torch.from_numpy(d[share]) for d in (y_org, y_trg)]
+    return Batch(x_real, y[0], x_ref, x_ref2, y[1], z[share], z2[share], noise[share])
 
 
-def save(state: State, folder: Path) -> Path:
-    """Writes `checkpoint-<iteration>.pt` whole or not at all, keeps the newest `keep`, and exports model.safetensors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"checkpoint-{state.iteration:07d}.pt"
-    content = {
-        "iteration": state.iteration,
-        "networks": {k: v.state_dict() for k, v in state.networks.items()},
-        "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
-        "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
-    }
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    checkpoint.save(state.model(state.config.name), folder / "model.safetensors", dtype=torch.float16)
-    for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
-        old.unlink()
-    return path
+def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
+    """The batches from this iteration on, each prepared while the one before is worked on."""
+    p = state.processes
+    with ThreadPoolExecutor(1) as pool:
 
+        def later(iteration: int) -> Future[Batch]:
+            return pool.submit(sample_batch, state.config, pictures, iteration, p.process_index, p.num_processes)
 
-def resume(state: State, folder: Path) -> bool:
-    """Continues from the newest checkpoint in the folder; False where there is none. CheckpointError where its shapes differ."""
-    found = sorted(folder.glob("checkpoint-*.pt"))
-    if not found:
-        return False
-    try:
-        content = torch.load(found[-1], weights_only=True, map_location="cpu")
-        for name, net in state.networks.items():
-            net.load_state_dict(content["networks"][name])
-        for name, net in state.averaged.items():
-            net.load_state_dict(content["averaged"][name])
-        for name, optimiser in state.optimisers.items():
-            optimiser.load_state_dict(content["optimisers"][name])
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
-        raise checkpoint.CheckpointError(
-            f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
-        ) from None
-    state.iteration = content["iteration"]
-    return True
-
-
-@torch.no_grad()
-def sample_sheet(state: State, val: data.Pictures, path: Path, sources: int = 6, seeds: int = 2) -> None:
-    """Fixed val sources down; across: the source, latent-guided outputs for each domain, reference-guided ones below their
-    references, and the cycle reconstruction."""
-    size, domains = state.config.image_size, len(val.domains)
-    rng = np.random.default_rng(state.config.seed)
-    _, source = data.balanced(val, sources, rng)
-    references = [int(rng.choice(val.of(d))) for d in range(domains)]
-    latents = torch.from_numpy(rng.standard_normal((seeds, state.config.model.latent_dim), dtype=np.float32))
-
-    def pictures(index: list[int] | np.ndarray) -> Tensor:
-        whole = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(len(index), 2, 3)
-        return data.warp(val.batch(index), whole, size)
-
-    x, x_ref = pictures(source), pictures(references)
-    nets = state.averaged
-    y = torch.arange(domains)
-    with _autocast(state.config):
-        masks = state.masks(x)
-        columns = [x]
-        for d in range(domains):
-            for z in latents:
-                style = nets["mapping_network"](z[None], y[d : d + 1]).expand(sources, -1)
-                columns.append(nets["generator"](x, style, masks))
-        styles = nets["style_encoder"](x_ref, y)
-        columns += [nets["generator"](x, styles[d].expand(sources, -1), masks) for d in range(domains)]
-        own = nets["style_encoder"](x, torch.from_numpy(val.domain[source]))
-        columns.append(nets["generator"](columns[1].float(), own, state.masks(columns[1].float())))
-    top: list[Tensor | None] = [None] * (1 + domains * seeds) + list(x_ref) + [None]
-    rows = [top] + [[column[r].float() for column in columns] for r in range(sources)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.grid_picture(rows, size).save(path)
+        waiting = later(state.iteration)
+        for i in itertools.count(state.iteration + 1):
+            batch, waiting = waiting, later(i)
+            yield batch.result().to(state.device)
 
 
 def _keep_freed_memory() -> None:
@@ -338,6 +374,20 @@ def _keep_freed_memory() -> None:
         return  # another C library: only speed is lost
 
 
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop` meanwhile, where this is the main thread (others cannot have handlers)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def fit(
     config: TrainConfig,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
@@ -345,44 +395,66 @@ def fit(
 ) -> State:
     """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM or SIGINT comes; saves before it returns.
 
-    A run that is already in `runs/<name>` is continued. on_step is given the iteration and its losses.
+    A run that is already in `runs/<name>` is continued. on_step is given the iteration and its losses, in the first process.
+    Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
+    for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk.
     """
     _keep_freed_memory()
     stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
     folder = config.folder
-    # Room for the crop to be cut from, a quarter more than the crop itself.
-    side = config.image_size * 5 // 4
-    train = data.load(config.data, "train", side, Path(config.runs) / "cache", config.domains)
-    val = data.load(config.data, "val", side, Path(config.runs) / "cache", config.domains)
-    state = State(config, load_fan68() if config.w_hpf > 0 else None)
+    origin = zoo.load(config.init_from) if config.init_from else None
+    state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
+    first = state.processes.is_main_process
+    if config.batch % (config.accumulate * state.processes.num_processes):
+        raise ConfigError(
+            f"batch is {config.batch}; it has to be a multiple of accumulate ({config.accumulate}) times the number of processes "
+            f"({state.processes.num_processes})"
+        )
+    # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
+    side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
+    with state.processes.main_process_first():
+        train = data.load(config.data, "train", side, cache, config.domains)
+        val = data.load(config.data, "val", side, cache, config.domains)
+    if origin is not None:
+        start_from(state, origin)
     resumed = resume(state, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
-    tqdm.write(f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}")
-    started, saved = time.monotonic(), state.iteration
-    bar = tqdm(total=config.iterations, initial=state.iteration, unit="it", mininterval=5)
-    with bar, (folder / "log.jsonl").open("a") as log:
-        while state.iteration < config.iterations and not stop.is_set():
-            if config.minutes and time.monotonic() - started > 60 * config.minutes:
-                break
-            found = iterate(state, sample_batch(config, train, state.iteration))
-            bar.update()
-            if on_step is not None:
-                on_step(state.iteration, found)
-            if state.iteration % config.log_every < 2:
-                seconds = round(time.monotonic() - started, 1)
-                log.write(json.dumps({"iteration": state.iteration, "seconds": seconds} | found) + "\n")
-                log.flush()
-                bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in found.items() if "reg" not in k))
-            if state.iteration % config.sample_every == 0:
-                sample_sheet(state, val, folder / "samples" / f"{state.iteration:07d}.png")
-            if state.iteration % config.save_every == 0:
+    start, saved = time.monotonic(), state.iteration
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals(stop))
+        try:
+            records = None
+            if first:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
+                records = Records(state, val, folder)
+                stack.callback(records.close)
+                tqdm.write(f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}")
+            for batch in batches(state, train):
+                over = stop.is_set() or (config.minutes > 0 and time.monotonic() - start > 60 * config.minutes)
+                if state.iteration >= config.iterations or _any(state, over):
+                    break
+                log = iterate(state, batch)
+                if records is None:
+                    continue
+                found = dict(zip(log, torch.stack([v.float().cpu() for v in log.values()]).tolist(), strict=True))
+                if on_step is not None:
+                    on_step(state.iteration, found)
+                records.losses(found)
+                if state.iteration % config.sample_every == 0:
+                    records.sheet()
+                if state.iteration % config.save_every == 0:
+                    save(state, folder)
+                    saved = state.iteration
+            if records is not None and (state.iteration != saved or not resumed):
                 save(state, folder)
-                saved = state.iteration
-    if state.iteration != saved or not resumed:
-        save(state, folder)
-        sample_sheet(state, val, folder / "samples" / f"{state.iteration:07d}.png")
+                records.sheet()
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written to ({error}); make room and call fit again") from error
     return state
+
+
+def _any(state: State, here: bool) -> bool:
+    """Whether it is so in any process: all have to leave the loop at the same iteration."""
+    if state.processes.num_processes == 1:
+        return here
+    return bool(reduce(torch.tensor([float(here)], device=state.device), "sum") > 0)

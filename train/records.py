@@ -1,0 +1,160 @@
+"""What a run leaves behind: checkpoints to continue from, the exported model, the log, TensorBoard, sample sheets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from stargan import checkpoint
+from train import data
+
+if TYPE_CHECKING:
+    from train.loop import State
+
+
+class TrainingError(ValueError):
+    """A run that cannot go on; the sentence says why and what to do."""
+
+
+def save(state: State, folder: Path) -> Path:
+    """Writes `checkpoint-<iteration>.pt` whole or not at all, keeps the newest `keep` and the best, and exports
+    model.safetensors. TrainingError where it cannot be written; what was there before stays."""
+    path = folder / f"checkpoint-{state.iteration:07d}.pt"
+    content = {
+        "iteration": state.iteration,
+        "best": state.best,
+        "networks": {k: v.state_dict() for k, v in state.networks.items()},
+        "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
+        "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
+    }
+    partial = path.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        checkpoint.save(state.model(state.config.name), folder / "model.safetensors", dtype=torch.float16)
+    # torch.save turns what the file says into a RuntimeError of its own.
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path} could not be written ({str(error).splitlines()[0]}); make room on the disk and call fit again: it continues "
+            "from the last whole checkpoint"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    best = folder / f"checkpoint-{int(state.best.get('iteration', -1)):07d}.pt"
+    for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
+        if old != best:
+            old.unlink()
+    return path
+
+
+def resume(state: State, folder: Path) -> bool:
+    """Continues from the newest checkpoint in the folder; False where there is none. CheckpointError where its shapes differ."""
+    for partial in folder.glob("*.part"):
+        partial.unlink(missing_ok=True)  # of a run that was killed
+    found = sorted(folder.glob("checkpoint-*.pt"))
+    if not found:
+        return False
+    try:
+        content = torch.load(found[-1], weights_only=True, map_location="cpu")
+        for name, net in state.networks.items():
+            net.load_state_dict(content["networks"][name])
+        for name, net in state.averaged.items():
+            net.load_state_dict(content["averaged"][name])
+        for name, optimiser in state.optimisers.items():
+            optimiser.load_state_dict(content["optimisers"][name])
+            # The checkpoint brings the moments; the settings are those of the configuration.
+            for group in optimiser.param_groups:
+                group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
+    except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise checkpoint.CheckpointError(
+            f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
+        ) from None
+    state.iteration = content["iteration"]
+    state.best = content.get("best", {})
+    return True
+
+
+@torch.no_grad()
+def sample_sheet(state: State, val: data.Pictures, sources: int = 6, seeds: int = 2) -> Image.Image:
+    """Fixed val sources down; across: the source, latent-guided outputs for each domain, reference-guided ones below their
+    references, and the cycle reconstruction."""
+    size, domains = state.config.image_size, len(val.domains)
+    rng = np.random.default_rng(state.config.seed)
+    _, source = data.balanced(val, sources, rng)
+    references = [int(rng.choice(val.of(d))) for d in range(domains)]
+    latents = torch.from_numpy(rng.standard_normal((seeds, state.config.model.latent_dim), dtype=np.float32)).to(state.device)
+
+    def pictures(index: list[int] | np.ndarray) -> Tensor:
+        return data.resized(val.batch(index), size).to(state.device)
+
+    x, x_ref = pictures(source), pictures(references)
+    nets = state.averaged
+    y = torch.arange(domains, device=state.device)
+    with state.autocast():
+        masks = state.masks(x)
+        columns = [x]
+        for d in range(domains):
+            for z in latents:
+                style = nets["mapping_network"](z[None], y[d : d + 1]).expand(sources, -1)
+                columns.append(nets["generator"](x, style, masks))
+        styles = nets["style_encoder"](x_ref, y)
+        columns += [nets["generator"](x, styles[d].expand(sources, -1), masks) for d in range(domains)]
+        own = nets["style_encoder"](x, torch.from_numpy(val.domain[source]).to(state.device))
+        columns.append(nets["generator"](columns[1].float(), own, state.masks(columns[1].float())))
+    top: list[Tensor | None] = [None] * (1 + domains * seeds) + list(x_ref) + [None]
+    rows = [top] + [[column[r].float() for column in columns] for r in range(sources)]
+    return data.grid_picture(rows, size)
+
+
+class Records:
+    """What a run shows while it goes on: a line in the terminal, log.jsonl, TensorBoard, sample sheets."""
+
+    def __init__(self, state: State, val: data.Pictures, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.state, self.val, self.folder = state, val, folder
+        self.start = time.monotonic()
+        self.bar = tqdm(total=state.config.iterations, initial=state.iteration, unit="it", mininterval=1, dynamic_ncols=True)
+        self.log = (folder / "log.jsonl").open("a")
+        # Events past the checkpoint that is continued from are taken back.
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration)
+
+    def losses(self, found: dict[str, float]) -> None:
+        """Once an iteration; written every `log_every`, for both kinds of guidance where they come in turn."""
+        c, iteration = self.state.config, self.state.iteration
+        self.bar.update()
+        if iteration % c.log_every >= 1 + c.alternate:
+            return
+        seconds = round(time.monotonic() - self.start, 1)
+        self.log.write(json.dumps({"iteration": iteration, "seconds": seconds} | found) + "\n")
+        self.log.flush()
+        for key, value in found.items():
+            self.board.add_scalar(key, value, iteration)
+        speed = (self.bar.format_dict["rate"] or 0) * c.batch
+        self.bar.set_postfix_str(f"{speed:.1f} img/s " + " ".join(f"{k} {v:.2f}" for k, v in found.items() if "reg" not in k))
+
+    def sheet(self) -> None:
+        path = self.folder / "samples" / f"{self.state.iteration:07d}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture = sample_sheet(self.state, self.val)
+        picture.save(path)
+        self.board.add_image("samples", np.asarray(picture), self.state.iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        self.bar.close()
+        self.log.close()
+        self.board.close()
