@@ -3,22 +3,27 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from material import portrait
 from PIL import Image
 
-from stargan import checkpoint
+from stargan import checkpoint, images, styles
+from stargan.__main__ import main
 from stargan.networks import ModelConfig
+from stargan.translate import Translator
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*arguments, cwd):
+def run(*arguments, cwd, **variables):
     # Started elsewhere: the command must not depend on the folder that it runs in.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(
         [sys.executable, "-m", "stargan", *map(str, arguments)],
         cwd=cwd,
@@ -137,7 +142,7 @@ def test_failed_command_writes_nothing(folder):
     assert sorted(os.listdir(folder)) == before
 
 
-@pytest.mark.parametrize("arguments", [(), ("translate",), ("align",)])
+@pytest.mark.parametrize("arguments", [(), ("translate",), ("video",), ("align",)])
 def test_help(tmp_path, arguments):
     result = run(*arguments, "--help", cwd=tmp_path)
     assert result.returncode == 0 and "usage" in result.stdout and result.stderr == ""
@@ -148,7 +153,7 @@ def test_help_and_package_need_no_heavy_imports(tmp_path):
         "import sys, stargan.__main__ as m\n"
         "try: m.main(['translate', '--help'])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'gradio', 'face_alignment', 'cv2'} & set(sys.modules)\n"
+        "assert not {'torch', 'gradio', 'face_alignment', 'cv2', 'av'} & set(sys.modules)\n"
         "import stargan.checkpoint, stargan.zoo, stargan.translate\n"
         "assert not {'gradio', 'face_alignment'} & set(sys.modules)\n"
     )
@@ -162,3 +167,186 @@ def test_help_and_package_need_no_heavy_imports(tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def call(folder, capsys, monkeypatch):
+    """Runs a command in this process, which saves the seconds that a process of its own takes to start."""
+    monkeypatch.chdir(folder)
+
+    def call(*arguments):
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Six pictures, one of them broken, one in a folder of its own."""
+    pictures = tmp_path_factory.mktemp("pictures")
+    (pictures / "deep").mkdir()
+    for i, name in enumerate(("a.png", "b.png", "c.jpg", "d.webp", "deep/a.png")):
+        portrait(i).save(pictures / name)
+    (pictures / "broken.png").write_bytes((pictures / "a.png").read_bytes()[:900])
+    return pictures
+
+
+def many(source, out, *arguments):
+    return ("translate", source, "--model", "small.safetensors", "--domain", "orc", "--no-align", "-o", out, *arguments)
+
+
+def made(out):
+    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in out.rglob("*--*")}
+
+
+WHOLE = {f"{name}--seed-{n}.png" for name in ("a", "b", "c", "d", "deep/a") for n in (1, 2)}
+
+
+def test_folder_into_folder(folder, pictures, tmp_path, call):
+    out = tmp_path / "out"
+    first = run(*many(pictures, out, "--seed", 1, 2, "--grid"), cwd=folder)
+    assert first.returncode == 1 and "Traceback" not in first.stderr
+    assert "5 of 6 sources" in first.stdout and "1 failed" in first.stdout and "broken.png: broken.png is" in first.stderr
+    assert set(made(out)) == WHOLE
+    assert pixels(out / "grid.png").shape == (64 * 6, 64 * 3, 3)
+    before = made(out)
+    second = call(*many(pictures, out, "--seed", 1, 2))
+    assert second.returncode == 1 and "0 of 6 sources" in second.stdout and "5 were there" in second.stdout
+    assert made(out) == before
+    refused(call(*many(pictures, out, "--seed", 1, 2, "--psi", 0.5)), "another psi", "--overwrite")
+    refused(call(*many(pictures, out, "--seed", 1, 2, "--no-masks")), "another masks", "--overwrite")
+    refused(call(*many(pictures, out, "--seed", 1, 3)), "another styles", "--overwrite")
+    refused(call(*many(pictures / "deep", out, "--seed", 1, 2)), "another sources", "--overwrite")
+    assert made(out) == before
+    anew = call(*many(pictures, out, "--seed", 1, 2, "--psi", 0.5, "--overwrite"))
+    after = made(out)
+    assert "5 of 6 sources" in anew.stdout and set(after) == WHOLE and all(after[name] > before[name] for name in WHOLE)
+
+
+def test_several_references(folder, pictures, tmp_path, call):
+    out = tmp_path / "out"
+    result = call(*many("source.png", out, "--reference", "reference.png", pictures / "deep", "text.png", "--grid"))
+    assert result.returncode == 1 and "text.png" in result.stderr
+    assert set(made(out)) == {"source--reference.png", "source--a.png"}
+    grid = pixels(out / "grid.png")
+    assert grid.shape == (128, 192, 3)
+    assert np.array_equal(grid[:64, 128:], images.centre_crop(images.read(pictures / "deep" / "a.png"), 64))
+    assert call(*many("source.png", folder / "one.png", "--reference", "reference.png")).returncode == 0
+    assert np.abs(pixels(folder / "one.png").astype(int) - pixels(out / "source--reference.png")).max() <= 1
+
+
+def test_killed_then_completed(folder, tmp_path, call):
+    out, count = tmp_path / "out", 150
+    (tmp_path / "in").mkdir()
+    for i in range(count):
+        portrait(i, 64).save(tmp_path / "in" / f"{i}.png")
+    arguments = many(tmp_path / "in", out, "--seed", 1, 2)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stargan", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(made(out)) < 9 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = made(out)
+    assert 9 <= len(before) < 2 * count
+    assert all(pixels(out / name).shape == (64, 64, 3) for name in before)
+    result = call(*arguments)
+    after = made(out)
+    assert result.returncode == 0 and len(after) == 2 * count and before.items() <= after.items()
+
+
+def test_processes_of_accelerate_share_the_sources(folder, pictures, tmp_path, call, monkeypatch):
+    out = tmp_path / "out"
+    first = run(*many(pictures, out, "--seed", 1, 2), cwd=folder, RANK="0", WORLD_SIZE="2")
+    half = set(made(out))
+    assert "of 3 sources" in first.stdout and 0 < len(half) < len(WHOLE)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    second = call(*many(pictures, out, "--seed", 1, 2))
+    assert "of 3 sources" in second.stdout and "0 were there" in second.stdout and set(made(out)) == WHOLE
+    assert sorted((first.returncode, second.returncode)) == [0, 1]
+    refused(call(*many(pictures, out, "--seed", 1, 2, "--grid")), "--grid")
+
+
+def test_bad_batch_is_one_sentence(pictures, tmp_path, call):
+    (tmp_path / "empty").mkdir()
+    for source, out, words in (
+        (pictures, "out.png", "folder"),
+        (pictures, "small.safetensors", "folder"),
+        (pictures, pictures, "another folder"),
+        (tmp_path / "empty", tmp_path / "out", "no pictures"),
+    ):
+        refused(call(*many(source, out, "--seed", 1)), words)
+    refused(call(*many("source.png", tmp_path / "out", "--reference", "text.png", "nowhere.png")), "nowhere.png")
+    refused(call(*many("source.png", tmp_path / "out", "--reference", "text.png", "text.png", "--grid")), "text.png")
+    refused(call(*many(pictures, tmp_path / "out", "--seed", 1, "--workers", 0)), "--workers")
+    assert not (tmp_path / "out").exists()
+
+
+def video(*arguments, out="out.mp4"):
+    return ("video", "source.png", "--model", "small.safetensors", "--no-align", "-o", out, *arguments)
+
+
+def read_video(path):
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        return stream.average_rate, [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+
+
+def coarse(pixels):
+    """Means of 8 x 8 px: of the noise that a small random model makes, H.264 keeps little more."""
+    return pixels.reshape(8, 8, 8, 8, 3).mean((1, 3))
+
+
+def test_video_moves_through_styles(folder):
+    result = run(
+        *video("--domain", "man", "--styles", 3, "woman:4", "orc:reference.png", "--seconds", 0.5, "--fps", 10), cwd=folder
+    )
+    assert result.returncode == 0 and result.stdout.count("\n") == 1 and "out.mp4" in result.stdout
+    rate, frames = read_video(folder / "out.mp4")
+    assert rate == 10 and len(frames) == 11 and frames[0].shape == (64, 128, 3)
+    model = checkpoint.load(folder / "small.safetensors")
+    source, reference = (images.centre_crop(images.read(folder / name), 64) for name in ("source.png", "reference.png"))
+    translator = Translator(model)
+    ends = torch.stack([styles.from_seed(model, "man", 3), styles.from_reference(model, reference, "orc")])
+    first, last = (coarse(np.asarray(images.to_pil(i))) for i in translator.decode(translator.encode(source), ends))
+    for frame, expected, other in ((frames[0], first, last), (frames[-1], last, first)):
+        assert np.abs(coarse(frame[:, 64:]) - expected).mean() < 0.5 * np.abs(coarse(frame[:, 64:]) - other).mean()
+    assert np.abs(frames[0][:, 64:].astype(int) - frames[5][:, 64:]).mean() > 8
+
+
+def test_video_loops(folder, call):
+    result = call(*video("--domain", "man", "--styles", 1, 2, "--seconds", 0.3, "--fps", 10, "--loop", out="loop.mp4"))
+    assert result.returncode == 0 and len(read_video(folder / "loop.mp4")[1]) == 6
+
+
+@pytest.mark.parametrize(
+    "arguments,out,words",
+    [
+        (("--domain", "man", "--styles", "1"), "v.mp4", ["two styles"]),
+        (("--styles", "1", "2"), "v.mp4", ["--domain", "man:1"]),
+        (("--styles", "man:1", "elf:2"), "v.mp4", ["elf:2", "man, orc, woman"]),
+        (("--styles", "man:1", "man:nowhere.png"), "v.mp4", ["nowhere.png"]),
+        (("--styles", "man:1", "man:text.png"), "v.mp4", ["text.png"]),
+        (("--styles", "man:1", f"man:{2**63}"), "v.mp4", ["seed"]),
+        (("--domain", "elf", "--styles", "1", "2"), "v.mp4", ["elf"]),
+        (("--styles", "man:1", "orc:1", "--seconds", "0"), "v.mp4", ["--seconds"]),
+        (("--styles", "man:1", "orc:1", "--fps", "0"), "v.mp4", ["--fps"]),
+        (("--styles", "man:1", "orc:1"), "v.gif", [".mp4"]),
+        (("--styles", "man:1", "orc:1"), "missing/v.mp4", ["missing"]),
+    ],
+)
+def test_bad_video_is_one_sentence(folder, call, arguments, out, words):
+    refused(call(*video(*arguments, out=out)), *words)
+    assert not (folder / "v.mp4").exists()

@@ -1,4 +1,4 @@
-"""python -m train fit | fan: the trainer on the command line."""
+"""python -m train fit | evaluate | prepare | bench | fan: the trainer on the command line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,57 @@ def _positive(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, required=True, help="YAML file with the settings of the run (train/configs/)")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m train", description="Trains StarGAN v2 on folders of pictures.")
     commands = top.add_subparsers(dest="command", required=True)
 
     fit = commands.add_parser("fit", help="train a model, or continue a run")
-    fit.add_argument("--config", type=Path, required=True, help="YAML file with the settings of the run (train/configs/)")
-    fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+    _add_config(fit)
+    fit.add_argument("--init-from", metavar="MODEL", help="start with the weights of a model, by name, .safetensors or .ckpt")
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on the val split")
+    evaluate.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    evaluate.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/ and val/<domain>/")
+    evaluate.add_argument("--out", type=Path, help="folder for the JSON and the grid (default: runs/evaluate/<model>)")
+    evaluate.add_argument("--cache", type=Path, default=Path("runs/cache"), help="for pictures and classifier (%(default)s)")
+    evaluate.add_argument("--outputs", type=_count, default=10, help="a source and pair of domains (default: %(default)s)")
+    evaluate.add_argument("--limit", type=int, default=0, metavar="N", help="at most N sources a domain; 0: all (default)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of latents, references and projections (default: %(default)s)")
+    evaluate.add_argument("--no-downloads", action="store_true", help="leave out FID and LPIPS, whose networks are downloaded")
+
+    prepare = commands.add_parser("prepare", help="make a data folder")
+    kinds = prepare.add_subparsers(dest="kind", required=True)
+    for name, source, text in (
+        ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
+        ("folder", "folder with a folder of pictures for each domain", "your own pictures"),
+        ("celeba-hq", "celeba_hq.zip", "the published CelebA-HQ archive"),
+        ("afhq", "afhq.zip", "the published AFHQ archive, version 1 or 2"),
+    ):
+        kind = kinds.add_parser(name, help=text)
+        kind.add_argument("--from", dest="source", type=Path, required=True, help=source)
+        kind.add_argument("--to", dest="out", type=Path, required=True, help="data folder to make, or to go on with")
+        if name == "folder":
+            kind.add_argument("--size", type=_count, required=True, metavar="N", help="side of the pictures in px")
+            kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
+            kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
+            kind.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+
+    bench = commands.add_parser("bench", help="compare a run's speed with the paper's code")
+    _add_config(bench)
+    bench.add_argument("--rounds", type=_count, default=3, help="of which the median is shown (default: %(default)s)")
+    bench.add_argument("--profile", action="store_true", help="show where the time goes")
 
     fan = commands.add_parser("fan", help="train the 68-point face alignment network")
     fan.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and landmarks.npz")
@@ -30,20 +74,48 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def run(args: argparse.Namespace) -> None:
+    if args.command == "fit":
+        from train import config, loop
+
+        start = [f"init_from={args.init_from}"] if args.init_from else []
+        loop.fit(config.read(args.config, [*start, *args.set]))
+    elif args.command == "evaluate":
+        from stargan import zoo
+        from train import metrics
+
+        out = args.out or Path("runs/evaluate") / Path(args.model).stem
+        options = {"outputs": args.outputs, "limit": args.limit, "seed": args.seed, "downloads": not args.no_downloads}
+        print(metrics.table(metrics.evaluate(zoo.load(args.model), args.data, out=out, cache=args.cache, **options)))
+        print(f"\nwritten to {out}")
+    elif args.command == "prepare":
+        from train import prepare
+
+        if args.kind == "folder":
+            print(prepare.folder(args.source, args.out, args.size, args.align, args.val_fraction, args.seed))
+        else:
+            make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[args.kind]
+            print(make(args.source, args.out))
+    elif args.command == "bench":
+        from train import bench, config
+
+        print(bench.bench(config.read(args.config, args.set), args.rounds, args.profile))
+    else:
+        from train import fan
+
+        fan.fit(fan.FANTraining(args.data, args.out, args.minutes, seed=args.seed))
+
+
 def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 2 after one sentence on stderr for unusable input, 130 after Ctrl-C."""
     args = parser().parse_args(arguments)
     try:
-        if args.command == "fit":
-            from train import config, loop
-
-            loop.fit(config.read(args.config, args.set))
-        else:
-            from train import fan
-
-            fan.fit(fan.FANTraining(args.data, args.out, args.minutes, seed=args.seed))
+        run(args)
     except ValueError as error:
         print(f"python -m train {args.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

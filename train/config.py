@@ -25,7 +25,7 @@ class TrainConfig:
     name: str = "unnamed"
     data: str = "data"  # holds train/<domain>/* and val/<domain>/*
     runs: str = "runs"  # checkpoints, samples and caches go to runs/<name>
-    domains: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()  # folders of train/ in the order of the branches; none: all of them, by name
     image_size: int = 256
     base_channels: int = 0  # 0: 2**14 / image_size
     max_channels: int = 512
@@ -81,8 +81,6 @@ class TrainConfig:
             plain = {"alternate": False, "r1_every": 1, "diff_augment": False, "ema_warmup": False, "clip": 0.0, "ds_floor": 0.0}
             if changed := [k for k, v in plain.items() if getattr(self, k) != v]:
                 raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
-        if not self.domains:
-            raise ConfigError("domains is empty; name the folders to train on, as in domains: [cat, dog]")
 
     @property
     def folder(self) -> Path:

@@ -48,6 +48,14 @@ class Pictures:
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def folders(split: Path) -> tuple[str, ...]:
+    """The domains in a split, by name; DataError where there are none."""
+    found = tuple(sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))) if split.is_dir() else ()
+    if not found:
+        raise DataError(f"there is no folder in {split}; pictures belong into {split}/<domain>/")
+    return found
+
+
 def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Sequence[str] | None = None) -> Pictures:
     """Reads `root/split/<domain>/*`, every picture cropped to its central square and resized to side x side.
 
@@ -56,9 +64,7 @@ def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Se
     a domain with fewer than two pictures, or pictures that cannot be read (all are named).
     """
     folder = Path(root) / split
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; pictures belong into {folder}/<domain>/")
-    found = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    found = folders(folder)
     domains = tuple(domains or found)
     if missing := [d for d in domains if d not in found]:
         raise DataError(f"{folder} has no folder for {', '.join(missing)}; it has {', '.join(found) or 'none'}")

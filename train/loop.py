@@ -364,7 +364,7 @@ def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
             yield batch.result().to(state.device)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Asks glibc to keep large freed blocks instead of returning them: their pages would be zeroed anew at every step."""
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -399,8 +399,10 @@ def fit(
     Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
     for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     stop = stop or threading.Event()
+    if not config.domains:
+        config = dataclasses.replace(config, domains=data.folders(Path(config.data) / "train"))
     folder = config.folder
     origin = zoo.load(config.init_from) if config.init_from else None
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
@@ -445,7 +447,7 @@ def fit(
                 if state.iteration % config.save_every == 0:
                     save(state, folder)
                     saved = state.iteration
-            if records is not None and (state.iteration != saved or not resumed):
+            if records is not None and state.iteration != saved:
                 save(state, folder)
                 records.sheet()
         except OSError as error:

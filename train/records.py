@@ -127,7 +127,8 @@ class Records:
         from torch.utils.tensorboard import SummaryWriter
 
         self.state, self.val, self.folder = state, val, folder
-        self.start = time.monotonic()
+        self.start, self.begun = time.monotonic(), state.iteration
+        self.sheet_of = -1
         self.bar = tqdm(total=state.config.iterations, initial=state.iteration, unit="it", mininterval=1, dynamic_ncols=True)
         self.log = (folder / "log.jsonl").open("a")
         # Events past the checkpoint that is continued from are taken back.
@@ -139,15 +140,19 @@ class Records:
         self.bar.update()
         if iteration % c.log_every >= 1 + c.alternate:
             return
-        seconds = round(time.monotonic() - self.start, 1)
+        seconds = round(time.monotonic() - self.start, 2)
         self.log.write(json.dumps({"iteration": iteration, "seconds": seconds} | found) + "\n")
         self.log.flush()
         for key, value in found.items():
             self.board.add_scalar(key, value, iteration)
-        speed = (self.bar.format_dict["rate"] or 0) * c.batch
+        speed = c.batch * (iteration - self.begun) / max(seconds, 1e-9)
         self.bar.set_postfix_str(f"{speed:.1f} img/s " + " ".join(f"{k} {v:.2f}" for k, v in found.items() if "reg" not in k))
 
     def sheet(self) -> None:
+        """The sample sheet of this iteration, made once."""
+        if self.sheet_of == self.state.iteration:
+            return
+        self.sheet_of = self.state.iteration
         path = self.folder / "samples" / f"{self.state.iteration:07d}.png"
         path.parent.mkdir(exist_ok=True)
         picture = sample_sheet(self.state, self.val)

@@ -1,0 +1,302 @@
+"""Many sources into many styles: one file for each pair, in a folder that a second call completes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import re
+import secrets
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from stargan import images, zoo
+from stargan.align import align
+from stargan.checkpoint import Model
+from stargan.translate import Translator
+
+EXTENSIONS = frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in images.FORMATS)
+REQUEST = "request.json"
+AT_ONCE = 8  # styles that a source is decoded for together
+GRID = 16  # sources and styles that a grid shows at most
+
+
+class BatchError(ValueError):
+    """A batch that cannot be done; the sentence says what to change."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done to each source: small, and can be sent to another process.
+
+    model: as `zoo.load` takes it. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None for the central
+    square.
+    """
+
+    model: str
+    styles: Mapping[str, np.ndarray]
+    out: Path
+    masks: bool = True
+    aligner: str | None = "fan-68"
+
+    def targets(self, name: str) -> dict[str, Path]:
+        """Where the source of that name goes, by style."""
+        return {style: self.out / f"{name}--{style}.png" for style in self.styles}
+
+    def missing(self, sources: Mapping[str, Path]) -> dict[str, Path]:
+        """The sources that lack some of their files."""
+        return {name: path for name, path in sources.items() if not all(t.exists() for t in self.targets(name).values())}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went with one source. failure: why nothing came of it. notes: sentences that the person should read."""
+
+    source: Path
+    failure: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def sources(paths: Iterable[Path], out: Path) -> dict[str, Path]:
+    """Pictures by name: of a file its stem; of those in a folder, at any depth, their path in it without the extension.
+
+    Names that differ in nothing but case or extension get a tail of their own. What lies in `out` is no source. BatchError for
+    a path that is not there, for a folder without pictures, and for one that is `out`.
+    """
+    return _by_name(_find(paths, out))
+
+
+def references(paths: Iterable[Path], out: Path) -> dict[str, Path]:
+    """The same with names that can follow a source's in a file: they hold no folder, and no second hyphen after a hyphen."""
+    found = _find(paths, out)
+    return _by_name({file: "-".join(filter(None, re.split("[-/]", name))) for file, name in found.items()})
+
+
+def _find(paths: Iterable[Path], out: Path) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    for path in paths:
+        if path.is_dir():
+            if path.resolve() == out.resolve():
+                raise BatchError(f"{out} holds the sources; write into another folder")
+            inside = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, out)]
+            if not inside:
+                raise BatchError(f"there are no pictures in {path}; use PNG, JPEG, WebP, GIF, BMP or TIFF")
+            found |= {file: file.relative_to(path).with_suffix("").as_posix() for file in inside}
+        elif path.exists():
+            found[path] = path.stem
+        else:
+            raise BatchError(f"there is no file or folder {path}")
+    return found
+
+
+def _by_name(found: Mapping[Path, str]) -> dict[str, Path]:
+    # Some file systems take A for a.
+    times = Counter(name.casefold() for name in found.values())
+    return {name if times[name.casefold()] == 1 else f"{name}-{_tail(file)}": file for file, name in found.items()}
+
+
+def _is_picture(file: Path, folder: Path, out: Path) -> bool:
+    inside = file.relative_to(folder)
+    hidden = any(part.startswith(".") for part in inside.parts)
+    made = (folder.resolve() / inside).is_relative_to(out.resolve())
+    return file.suffix.lower() in EXTENSIONS and file.is_file() and not hidden and not made
+
+
+def _tail(file: Path) -> str:
+    """Of the path rather than a count, so that a name stays a file's own when others come and go."""
+    return hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()[:6]
+
+
+def process() -> tuple[int, int]:
+    """Which process this is, from 0, and of how many, as `accelerate launch` and torchrun say: (0, 1) without them."""
+    try:
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except KeyError:
+        return 0, 1
+    except ValueError:
+        rank, world = -1, 0
+    if not 0 <= rank < world:
+        raise BatchError("RANK and WORLD_SIZE in the environment are no process and number of processes; unset them")
+    return rank, world
+
+
+def share(sources: Mapping[str, Path], rank: int, world: int) -> dict[str, Path]:
+    """The sources of one process; those of all processes together are all sources, once."""
+    return dict(list(sources.items())[rank::world])
+
+
+def fingerprint(model: Model) -> str:
+    """A short text that is another one for other weights."""
+    digest = hashlib.sha256()
+    for net in model.networks.values():
+        for key, value in net.state_dict().items():
+            digest.update(key.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def claim(out: Path, request: dict[str, object], targets: Sequence[Path], overwrite: bool = False) -> None:
+    """Makes `out` hold this request, so that the files that are there belong to it.
+
+    request: what decides the pictures, as JSON has it; it is kept in `out`. overwrite: removes the targets that are there.
+    BatchError where `out` is of another request.
+    """
+    path = out / REQUEST
+    out.mkdir(parents=True, exist_ok=True)
+    held = _read(path)
+    if overwrite:
+        for target in targets:
+            target.unlink(missing_ok=True)
+    elif held is None and any(target.exists() for target in targets):
+        raise BatchError(f"{out} has pictures of these names, but no {REQUEST}; write into another folder or give --overwrite")
+    elif held not in (None, request):
+        other = ", ".join(key for key in request if held is None or held.get(key) != request[key])
+        raise BatchError(f"{out} was made with another {other}; write into another folder or give --overwrite")
+    if held != request:
+        write_bytes(json.dumps(request, indent=1).encode(), path)
+
+
+def _read(path: Path) -> dict[str, object] | None:
+    try:
+        held = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        held = None
+    return held if isinstance(held, dict) else {}
+
+
+def run(task: Task, sources: Mapping[str, Path], workers: int = 1) -> Iterator[Outcome]:
+    """Translates sources, spread over processes where workers is above 1; yields how it went, in the order in which it did.
+
+    Files that are there stay as they are. BatchError where a process dies.
+    """
+    if workers == 1 or len(sources) < 2:
+        for name, path in sources.items():
+            yield translate(task, name, path)
+        return
+    # Spawned, as torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(sources)), context, _start, (workers,)) as pool:
+        try:
+            for future in as_completed([pool.submit(translate, task, name, path) for name, path in sources.items()]):
+                yield future.result()
+        except BrokenProcessPool:
+            raise BatchError("a worker died, perhaps for lack of memory; call again with fewer: what is done is kept") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start(workers: int) -> None:
+    """Prepares a worker."""
+    # Ctrl-C reaches the whole group; the parent lets each worker finish the source that it is at.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    threads = max(1, torch.get_num_threads() // workers)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def _follow_parent() -> None:
+    """A pool whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@functools.lru_cache(maxsize=1)
+def translator(model: str) -> Translator:
+    """The translator of a process for that model, loaded once."""
+    return Translator(zoo.load(model))
+
+
+def translate(task: Task, name: str, path: Path) -> Outcome:
+    """Translates one source into the styles whose files are missing; it is encoded once. Never raises: see Outcome.failure."""
+    targets = {style: target for style, target in task.targets(name).items() if not target.exists()}
+    try:
+        ready = translator(task.model)
+        picture, notes = square(images.read(path), ready.model.config.image_size, task.aligner)
+        encoded = ready.encode(picture, masks=task.masks)
+        for names in (list(targets)[i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)):
+            styles = torch.from_numpy(np.stack([task.styles[style] for style in names]))
+            for style, result in zip(names, ready.decode(encoded, styles)):
+                targets[style].parent.mkdir(parents=True, exist_ok=True)
+                write(images.to_pil(result), targets[style])
+    except (ValueError, OSError) as error:
+        return Outcome(path, str(error))
+    except Exception as error:
+        # A picture that trips a library up is no reason to stop the others.
+        return Outcome(path, f"{type(error).__name__}: {error}")
+    return Outcome(path, notes=notes)
+
+
+def square(image: Image.Image, size: int, aligner: str | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """The square that a model takes, size x size, with notes for the person: the aligned face, or the middle without an aligner."""
+    if aligner is None:
+        return images.centre_crop(image, size), ()
+    result = align(image, size, backend=aligner)
+    return result.image, result.notes
+
+
+def write(image: Image.Image, path: Path, kind: str = "PNG") -> None:
+    """Writes a picture so that the file under its name is always whole. kind: as Pillow calls the format. OSError."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=95)
+    write_bytes(buffer.getvalue(), path)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Writes a file so that what is under its name is always whole. OSError."""
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def grid(task: Task, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]) -> Image.Image | None:
+    """The first GRID sources that have all their files down the side, the first GRID styles across, as in the paper's figures.
+
+    heads: the square picture of the model's size that stands above each style. None where no source has all its files.
+    """
+    size = translator(task.model).model.config.image_size
+    missing = task.missing(sources)
+    shown = [name for name in sources if name not in missing][:GRID]
+    styles = list(task.styles)[:GRID]
+    if not shown:
+        return None
+    sheet = Image.new("RGB", (size * (1 + len(styles)), size * (1 + len(shown))), "white")
+    for x, style in enumerate(styles, 1):
+        sheet.paste(heads[style], (size * x, 0))
+    for y, name in enumerate(shown, 1):
+        picture, _ = square(images.read(sources[name]), size, task.aligner)
+        sheet.paste(picture, (0, size * y))
+        for x, style in enumerate(styles, 1):
+            sheet.paste(images.read(task.targets(name)[style]), (size * x, size * y))
+    return sheet
+
+
+def label(text: str, size: int) -> Image.Image:
+    """A text in the middle of a white square."""
+    image = Image.new("RGB", (size, size), "white")
+    ImageDraw.Draw(image).text((size / 2, size / 2), text, "black", ImageFont.load_default(size / 8), anchor="mm")
+    return image

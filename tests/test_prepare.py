@@ -1,0 +1,338 @@
+"""Preparing data sets: what is written, what is skipped and listed, interruption, bad input."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from material import portrait
+from PIL import Image
+from skimage import data as samples
+
+from train import data, prepare
+from train.prepare import PrepareError, Report
+
+
+def files(root: Path) -> list[str]:
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two domains of eight pictures, some of one stem, some in subfolders; two that cannot be read."""
+    root = tmp_path / "source"
+    for d, domain in enumerate(("cold", "warm")):
+        (root / domain / "more").mkdir(parents=True)
+        for i in range(4):
+            portrait(10 * d + i, 48).save(root / domain / f"{i}.png")
+        for i in range(2):
+            portrait(10 * d + 4 + i, 48).save(root / domain / f"{i}.jpg")
+            portrait(10 * d + 6 + i, 48).save(root / domain / "more" / f"{i}.png")
+    whole = (root / "cold" / "3.png").read_bytes()
+    (root / "cold" / "cut off.png").write_bytes(whole[: len(whole) // 2])
+    (root / "warm" / "text.jpg").write_text("no picture")
+    (root / "warm" / "notes.txt").write_text("not looked at")
+    return root
+
+
+# Folders
+
+
+def test_a_folder_becomes_a_data_set(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = prepare.folder(source, out, 32, val_fraction=0.3)
+    assert (report.written, report.kept) == (16, 0)
+    assert [s.partition(":")[0] for s in report.skipped] == ["cold/cut off.png", "warm/text.jpg"]
+    assert (out / "skipped.txt").read_text().splitlines() == list(report.skipped)
+    pictures = [p for p in files(out) if p != "skipped.txt"]
+    assert len(pictures) == 16
+    assert all(Image.open(out / p).size == (32, 32) for p in pictures)
+    assert len({(out / p).read_bytes() for p in pictures}) == 16
+    loaded = [data.load(out, split, 32, tmp_path / "cache") for split in ("train", "val")]
+    assert all(p.domains == ("cold", "warm") for p in loaded) and sum(len(p.names) for p in loaded) == 16
+
+
+def test_a_second_run_keeps_everything(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare.folder(source, out, 32)
+    before = {p: (out / p).stat().st_mtime_ns for p in files(out) if p != "skipped.txt"}
+    report = prepare.folder(source, out, 32)
+    assert (report.written, report.kept, len(report.skipped)) == (0, 16, 2)
+    assert {p: (out / p).stat().st_mtime_ns for p in files(out) if p != "skipped.txt"} == before
+    (source / "cold" / "cut off.png").unlink()
+    (source / "warm" / "text.jpg").unlink()
+    assert prepare.folder(source, out, 32) == Report(0, 16, ())
+    assert not (out / "skipped.txt").exists()
+
+
+def test_the_split_comes_from_the_seed_and_the_path(tmp_path: Path) -> None:
+    root = tmp_path / "source"
+    for domain in ("cold", "warm"):
+        (root / domain).mkdir(parents=True)
+        for i in range(60):
+            Image.new("RGB", (32, 32), (i, 0, 0)).save(root / domain / f"{i}.png")
+    prepare.folder(root, tmp_path / "a", 32, val_fraction=0.3)
+    prepare.folder(root, tmp_path / "b", 32, val_fraction=0.3)
+    prepare.folder(root, tmp_path / "c", 32, val_fraction=0.3, seed=1)
+    first = files(tmp_path / "a")
+    assert files(tmp_path / "b") == first != files(tmp_path / "c")
+    assert 20 < sum(p.startswith("val") for p in first) < 52
+    for i in range(60, 80):
+        Image.new("RGB", (32, 32), (i, 0, 0)).save(root / "cold" / f"{i}.png")
+    assert prepare.folder(root, tmp_path / "a", 32, val_fraction=0.3) == Report(20, 120, ())
+    assert set(first) < set(files(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(("val_fraction", "poor"), [(1e-9, "val"), (1 - 1e-9, "train")])
+def test_every_split_gets_two_pictures(source: Path, tmp_path: Path, val_fraction: float, poor: str) -> None:
+    out = tmp_path / "out"
+    prepare.folder(source, out, 32, val_fraction=val_fraction)
+    first = files(out)
+    assert [len(list((out / poor / domain).iterdir())) for domain in ("cold", "warm")] == [2, 2] and len(first) == 17
+    report = prepare.folder(source, out, 32, val_fraction=val_fraction)
+    assert (report.written, report.kept) == (0, 16) and files(out) == first
+
+
+@pytest.mark.parametrize("stop", ["reading", "writing"])
+def test_an_interrupted_run_is_continued(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
+    out, calls = tmp_path / "out", 0
+
+    def interrupted(do: Callable[..., object]) -> Callable[..., object]:
+        def wrapper(*arguments: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 6:
+                raise KeyboardInterrupt
+            return do(*arguments)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        if stop == "reading":
+            patch.setattr(prepare.images, "centre_crop", interrupted(prepare.images.centre_crop))
+        else:
+            patch.setattr(prepare.os, "replace", interrupted(prepare.os.replace))
+        with pytest.raises(KeyboardInterrupt):
+            prepare.folder(source, out, 32)
+    left = files(out)
+    assert sum(p.endswith(".part") for p in left) == (stop == "writing")
+    whole = [p for p in left if p.endswith(".png")]
+    assert 5 <= len(whole) < 16 and all(Image.open(out / p).load() for p in whole)
+    report = prepare.folder(source, out, 32)
+    assert (report.written, report.kept) == (16 - len(whole), len(whole))
+    assert not [p for p in files(out) if p.endswith(".part")]
+
+
+def test_a_cut_off_file_is_made_again(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare.folder(source, out, 32)
+    cut = next(out.glob("val/warm/*.png"))
+    content = cut.read_bytes()
+    cut.write_bytes(content[:100])
+    next(out.glob("train/warm/*.png")).write_bytes(b"")
+    report = prepare.folder(source, out, 32)
+    assert (report.written, report.kept) == (2, 14) and cut.read_bytes() == content
+    cut = next(p for p in out.glob("*/warm/*.png") if p.stem.startswith("3-"))
+    cut.write_bytes(content[:100])
+    (source / "warm" / "3.png").write_bytes(content[:100])
+    report = prepare.folder(source, out, 32)
+    assert (report.written, report.kept, len(report.skipped)) == (0, 15, 3) and not cut.exists()
+
+
+@pytest.mark.parametrize("change", [{"size": 40}, {"align": True}, {"seed": 1}, {"val_fraction": 0.4}])
+def test_other_settings_need_another_folder(source: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    settings: dict = {"size": 32, "val_fraction": 0.3}
+    prepare.folder(source, tmp_path / "out", **settings)
+    before = files(tmp_path / "out")
+    with pytest.raises(PrepareError, match=r"out/\w+/\w+/.*png.* would not be made .* choose another folder"):
+        prepare.folder(source, tmp_path / "out", **(settings | change))
+    assert files(tmp_path / "out") == before
+
+
+def test_faces_are_aligned_and_pictures_without_one_are_listed(tmp_path: Path) -> None:
+    root, out = tmp_path / "source", tmp_path / "out"
+    (root / "people").mkdir(parents=True)
+    face = Image.fromarray(samples.astronaut()[:256, 96:352])
+    for i in range(4):
+        face.save(root / "people" / f"{i}.png")
+    portrait(1).save(root / "people" / "noise.png")
+    report = prepare.folder(root, out, 64, align=True)
+    assert report.written == 4 and len(report.skipped) == 1
+    assert report.skipped[0].startswith("people/noise.png: no face was found")
+    aligned = np.asarray(Image.open(next(out.glob("val/people/*.png"))), np.float64)
+    assert aligned.shape == (64, 64, 3)
+    assert np.abs(aligned - np.asarray(face.resize((64, 64)))).mean() > 10
+
+
+def test_too_few_pictures_are_named(source: Path, tmp_path: Path) -> None:
+    for name in ("0.png", "1.png", "2.png", "3.png", "0.jpg"):
+        (source / "cold" / name).unlink()
+    with pytest.raises(PrepareError, match=r"cold has 3 pictures left .* mend what .*skipped\.txt"):
+        prepare.folder(source, tmp_path / "out", 32)
+    assert "cut off.png" in (tmp_path / "out" / "skipped.txt").read_text()
+    (source / "cold" / "1.jpg").unlink()
+    with pytest.raises(PrepareError, match="2 pictures to train and 2 for val, but in .* cold has 3"):
+        prepare.folder(source, tmp_path / "new", 32)
+    assert not (tmp_path / "new").exists()
+
+
+def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(PrepareError, match="size is 16; take at least 32"):
+        prepare.folder(source, out, 16)
+    with pytest.raises(PrepareError, match="fraction for val is 0"):
+        prepare.folder(source, out, 32, val_fraction=0)
+    with pytest.raises(PrepareError, match="there is no folder .*none"):
+        prepare.folder(tmp_path / "none", out, 32)
+    with pytest.raises(PrepareError, match="has no folders; pictures belong into"):
+        prepare.folder(source / "cold" / "more", out, 32)
+    for inside in (source, source / "cold" / "out", tmp_path):
+        with pytest.raises(PrepareError, match="lie in each other"):
+            prepare.folder(source, inside, 32)
+    out.write_text("")
+    with pytest.raises(PrepareError, match="is a file"):
+        prepare.folder(source, out, 32)
+
+
+def test_a_long_report_is_cut() -> None:
+    assert str(Report(3, 1, ())) == "3 written, 1 kept, 0 skipped"
+    assert str(Report(0, 0, ("a: b",))) == "0 written, 0 kept, 1 skipped\n  a: b"
+    assert str(Report(0, 0, ("a: b",) * 12)).endswith("\n  a: b\n  and 2 more, see skipped.txt")
+
+
+# Portraits
+
+
+def test_portraits_are_cut_from_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone, out = tmp_path / "clone", tmp_path / "out"
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("id,domain,split\r\n7,man,train\r\n107,orc,val\r\n1207,woman,train\r\n33,man,val\r\n34,man,val\r\n5,orc,train\r\n")
+    monkeypatch.setattr(prepare, "MANIFEST", manifest)
+    (clone / "images" / "07").mkdir(parents=True)
+    (clone / "images" / "33").mkdir()
+    (clone / "images" / "34").mkdir()
+    portrait(7, 256).save(clone / "images" / "07" / "An-orc-of-1207-7.jpg", quality=95)
+    portrait(107, 256).save(clone / "images" / "07" / "Agent-007-107.png")
+    portrait(1207, 128).save(clone / "images" / "07" / "Small-1207.jpg")
+    whole = (clone / "images" / "07" / "Small-1207.jpg").read_bytes()
+    (clone / "images" / "33" / "Broken-33.jpg").write_bytes(whole[: len(whole) // 2])
+    portrait(34, 256).save(clone / "images" / "34" / "One-34.jpg")
+    portrait(34, 256).save(clone / "images" / "34" / "Other-34.jpg")
+    report = prepare.portraits(clone, out)
+    assert (report.written, report.kept) == (2, 0)
+    reasons = dict(s.split(": ", 1) for s in report.skipped)
+    assert reasons.keys() == {"portrait 1207", "portrait 33", "portrait 34", "portrait 5"}
+    assert "Small-1207.jpg is 128 x 128 px" in reasons["portrait 1207"] and "Broken-33.jpg is broken" in reasons["portrait 33"]
+    assert "2 files" in reasons["portrait 34"] and "no files" in reasons["portrait 5"]
+    assert files(out) == ["skipped.txt", "train/man/7.webp", "val/orc/107.webp"]
+    with Image.open(out / "val" / "orc" / "107.webp") as cut:
+        assert (cut.format, cut.size) == ("WEBP", (236, 236))
+        wanted = np.asarray(portrait(107, 256).crop((10, 0, 246, 236)), np.float64)
+        assert np.abs(np.asarray(cut, np.float64) - wanted).mean() < 6
+    portrait(5, 256).save(clone / "images" / "07" / "Late-5.jpg")
+    second = prepare.portraits(clone, out)
+    assert (second.written, second.kept, len(second.skipped)) == (1, 2, 3)
+
+
+def test_what_is_no_clone_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(PrepareError, match="no clone of the portraits.*git clone https://github.com"):
+            prepare.portraits(folder, tmp_path.parent / f"{tmp_path.name}-out")
+    with pytest.raises(PrepareError, match="lie in each other"):
+        prepare.portraits(tmp_path, tmp_path / "images")
+
+
+def test_the_manifest_is_sound() -> None:
+    with prepare.MANIFEST.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({int(row["id"]) for row in rows}) == len(rows) == 7447
+    assert {(row["split"], row["domain"]) for row in rows} == {(s, d) for s in ("train", "val") for d in ("man", "orc", "woman")}
+
+
+# Archives
+
+
+def jpeg(path: Path, seed: int) -> bytes:
+    portrait(seed, 64).save(path / "one.jpg")
+    return (path / "one.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("unpack", "top", "val", "domains"),
+    [
+        (prepare.celeba_hq, "celeba_hq/", "val", ("female", "male")),
+        (prepare.afhq, "afhq/", "val", ("cat", "dog", "wild")),
+        (prepare.afhq, "", "test", ("cat", "dog", "wild")),
+    ],
+)
+def test_archives_are_unpacked(
+    tmp_path: Path, unpack: Callable[[Path, Path], Report], top: str, val: str, domains: tuple[str, ...]
+) -> None:
+    wanted = {}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{top}README.txt", "not unpacked")
+        for split in ("train", val):
+            for d, domain in enumerate(domains):
+                archive.writestr(f"{top}{split}/{domain}/", "")
+                content = jpeg(tmp_path, d)
+                archive.writestr(f"{top}{split}/{domain}/{d}.jpg", content)
+                wanted[f"{'train' if split == 'train' else 'val'}/{domain}/{d}.jpg"] = content
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == Report(len(wanted), 0, ())
+    assert {p: (tmp_path / "out" / p).read_bytes() for p in files(tmp_path / "out")} == wanted
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == Report(0, len(wanted), ())
+
+
+def test_broken_and_hostile_members_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "MAX_MEMBER", 2**20)
+    good, path, out = jpeg(tmp_path, 0), tmp_path / "a.zip", tmp_path / "sub" / "out"
+    places = ("..", "../../train/cat", "/train/cat", "afhq/train/cat/../../..", "afhq/train/cow")
+    hostile = [f"{place}/evil.jpg" for place in places]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("afhq/train/cat/1.jpg", good)
+        archive.writestr("afhq/train/cat/flipped.jpg", b"\xff\xd8" + b"here be dragons" * 50)
+        archive.writestr("afhq/train/cat/cut.jpg", good[: len(good) // 2])
+        archive.writestr(zipfile.ZipInfo("afhq/train/cat/large.jpg"), bytes(2**20 + 1), zipfile.ZIP_DEFLATED)
+        for name in hostile:
+            archive.writestr(zipfile.ZipInfo(name), good)
+        archive.writestr("train/cat/1.jpg", jpeg(tmp_path, 1))
+        archive.writestr("afhq/val/cat/2.jpg", good)
+    path.write_bytes(path.read_bytes().replace(b"dragons", b"dragonz", 1))
+    report = prepare.afhq(path, out)
+    assert (report.written, report.kept) == (2, 0)
+    assert files(tmp_path / "sub") == ["out/skipped.txt", "out/train/cat/1.jpg", "out/val/cat/2.jpg"]
+    assert (out / "train" / "cat" / "1.jpg").read_bytes() == good
+    reasons = dict(s.split(": ", 1) for s in report.skipped)
+    assert reasons.keys() == {*hostile, "train/cat/1.jpg", *(f"afhq/train/cat/{n}.jpg" for n in ("flipped", "cut", "large"))}
+    assert all("none of the data set's folders" in reasons[name] for name in hostile)
+    assert "broken in the archive" in reasons["afhq/train/cat/flipped.jpg"]
+    assert "broken or cut off" in reasons["afhq/train/cat/cut.jpg"]
+    assert "at most 1 are taken" in reasons["afhq/train/cat/large.jpg"]
+
+
+def test_a_member_larger_than_it_declares_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/male/bomb.jpg", jpeg(tmp_path, 0) + bytes(2**22))
+        size = archive.infolist()[0].file_size
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    report = prepare.celeba_hq(path, tmp_path / "out")
+    assert report.written == 0 and "bomb.jpg: is broken in the archive" in report.skipped[0]
+
+
+def test_what_is_no_such_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("no archive")
+    for name in ("none.zip", "text.zip"):
+        with pytest.raises(PrepareError, match=rf"{name} cannot be read as a zip archive .*download it again"):
+            prepare.afhq(tmp_path / name, tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "celeba.zip", "w") as archive:
+        archive.writestr("celeba_hq/train/male/1.jpg", jpeg(tmp_path, 0))
+    with pytest.raises(PrepareError, match="no pictures in train/ and val/ of cat, dog, wild"):
+        prepare.afhq(tmp_path / "celeba.zip", tmp_path / "out")
+    prepare.celeba_hq(tmp_path / "celeba.zip", tmp_path / "out")
+    portrait(3).save(tmp_path / "out" / "train" / "male" / "own.png")
+    with pytest.raises(PrepareError, match=r"own\.png would not be made"):
+        prepare.celeba_hq(tmp_path / "celeba.zip", tmp_path / "out")

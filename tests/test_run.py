@@ -1,0 +1,305 @@
+"""A run under strain: several processes, killed writes, full disks, losses that are not finite, another model to start from."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from material import portrait
+from PIL import Image
+
+from stargan import checkpoint
+from stargan.networks import ModelConfig
+from train import config, data, loop, losses, records
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = {
+    "name": "tiny",
+    "domains": ["cold", "warm"],
+    "image_size": 64,
+    "base_channels": 4,
+    "max_channels": 8,
+    "w_hpf": 0.0,
+    "batch": 4,
+    "iterations": 4,
+    "save_every": 2,
+    "sample_every": 4,
+    "log_every": 1,
+    "precision": "fp32",
+}
+
+
+def settings(pictures: Path, runs: Path, **changes: object) -> config.TrainConfig:
+    return config.from_mapping(SETTINGS | {"data": str(pictures), "runs": str(runs)} | changes)
+
+
+def as_file(path: Path, pictures: Path, runs: Path, **changes: object) -> Path:
+    path.write_text(yaml.safe_dump(SETTINGS | {"data": str(pictures), "runs": str(runs)} | changes))
+    return path
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(state: loop.State) -> dict[str, torch.Tensor]:
+    return {f"{name}.{k}": v.clone() for name, net in state.networks.items() for k, v in net.state_dict().items()}
+
+
+def test_two_processes_train_as_one(picture_folder: Path, tmp_path: Path) -> None:
+    changes = {"diff_augment": True, "r1_every": 2, "iterations": 3}
+    loop.fit(settings(picture_folder, tmp_path / "one", **changes))
+    file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path / "two", **changes)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    options = ["--dynamo_backend", "no", "--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]
+    command = [sys.executable, "-m", *launch, *options, "-m", "train", "fit", "--config", str(file)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    one, two = logged(tmp_path / "one" / "tiny"), logged(tmp_path / "two" / "tiny")
+    assert [row["iteration"] for row in two] == [1, 2, 3], "the first process alone writes the log"
+    for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
+        for key in a.keys() - {"seconds"}:
+            assert b[key] == pytest.approx(a[key], rel=2e-3, abs=1e-6), f"{key} of iteration {a['iteration']}"
+
+
+def test_accumulation_gives_the_gradients_of_the_whole_batch(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    found = []
+    for parts in (1, 2):
+        # Standing still, so that no step amplifies the rounding of the one before.
+        state = loop.State(settings(picture_folder, tmp_path, accumulate=parts, lr=0.0, mapping_lr=0.0), None)
+        log = loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        gradients = {k: p.grad for net in state.networks.values() for k, p in net.named_parameters() if p.grad is not None}
+        found.append((log, gradients))
+    (one, whole), (two, parted) = found
+    assert whole.keys() == parted.keys() and one.keys() == two.keys()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-5, msg=key)
+    for key, value in whole.items():
+        assert (parted[key] - value).abs().max() <= 5e-3 * value.abs().max() + 1e-6, key
+
+
+def test_a_batch_that_does_not_divide_is_refused(picture_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"batch is 4; it has to be a multiple of accumulate \(3\)"):
+        loop.fit(settings(picture_folder, tmp_path, accumulate=3))
+
+
+def test_exact_refuses_what_departs_from_the_paper() -> None:
+    with pytest.raises(config.ConfigError, match="exact is true, but r1_every, diff_augment depart"):
+        config.from_mapping({"domains": ["a", "b"], "exact": True, "r1_every": 8, "diff_augment": True})
+    assert config.from_mapping({"domains": ["a", "b"], "exact": True}).exact
+
+
+def test_clipping_bounds_a_step(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    norms = []
+    for clip in (0.0, 1e-3):
+        state = loop.State(settings(picture_folder, tmp_path, clip=clip), None)
+        loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in state.discriminator.parameters()]).item())
+    assert norms[0] > 1e-2 and norms[1] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_step_that_is_not_finite_is_left_out(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    state = loop.State(settings(picture_folder, tmp_path), None)
+    before = weights(state)
+    with monkeypatch.context() as patch:
+        patch.setattr(losses, "cycle", lambda source, back: (back - source).abs().mean() * float("nan"))
+        log = loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+    after = weights(state)
+    assert log["G/latent_cyc"].isnan() and state.iteration == 1
+    assert not torch.equal(before["discriminator.main.0.weight"], after["discriminator.main.0.weight"])
+    for key in (k for k in before if not k.startswith("discriminator")):
+        assert torch.equal(before[key], after[key]), key
+    loop.iterate(state, loop.sample_batch(state.config, pictures, 1))
+    assert state.bad_steps == 0
+    assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
+
+
+def test_a_run_that_diverges_stops_with_a_sentence_and_its_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
+    loop.fit(settings(picture_folder, tmp_path, iterations=2))
+    with pytest.raises(records.TrainingError, match="not been finite 10 times in a row.*lower lr"):
+        loop.fit(settings(picture_folder, tmp_path, iterations=100, lr=1e30, save_every=100))
+    assert [p.name for p in (tmp_path / "tiny").glob("checkpoint-*")] == ["checkpoint-0000002.pt"]
+    state = loop.fit(settings(picture_folder, tmp_path, iterations=3))
+    assert state.iteration == 3 and all(v.isfinite().all() for v in weights(state).values())
+
+
+HALF_A_WRITE = """
+import os, signal, sys, torch
+from train import config, loop, records
+real = torch.save
+def half(content, file):
+    real(content, file)
+    if content["iteration"] == 4:
+        file.flush()
+        os.truncate(file.name, file.tell() // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = half
+loop.fit(config.read(sys.argv[1]))
+"""
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_checkpoint_before(picture_folder: Path, tmp_path: Path) -> None:
+    file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path)
+    killed = subprocess.run([sys.executable, "-c", HALF_A_WRITE, str(file)], cwd=ROOT, capture_output=True, timeout=120)
+    folder = tmp_path / "tiny"
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [p.name for p in folder.glob("checkpoint-*.pt")] == ["checkpoint-0000002.pt"]
+    assert list(folder.glob("*.part")), "the kill came in the middle of the write"
+    state = loop.fit(config.read(file))
+    whole = loop.fit(settings(picture_folder, tmp_path / "whole"))
+    assert not list(folder.glob("*.part"))
+    assert all(torch.equal(v, weights(whole)[k]) for k, v in weights(state).items())
+
+
+@pytest.fixture
+def no_large_files() -> object:
+    """Files may not grow past 64 kB: what a full disk does to a checkpoint, with the same kind of error."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_after(picture_folder: Path, tmp_path: Path, no_large_files) -> None:
+    loop.fit(settings(picture_folder, tmp_path, iterations=2))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    no_large_files()
+    with pytest.raises(records.TrainingError, match=r"checkpoint-0000004\.pt could not be written .*make room on the disk"):
+        loop.fit(settings(picture_folder, tmp_path, sample_every=100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    folder = tmp_path / "tiny"
+    assert [p.name for p in folder.glob("checkpoint-*")] == ["checkpoint-0000002.pt"]
+    assert checkpoint.load(folder / "model.safetensors").config.domains == ("cold", "warm")
+    assert loop.fit(settings(picture_folder, tmp_path)).iteration == 4
+
+
+def test_a_truncated_checkpoint_is_named(picture_folder: Path, tmp_path: Path) -> None:
+    loop.fit(settings(picture_folder, tmp_path, iterations=2))
+    (saved,) = (tmp_path / "tiny").glob("checkpoint-*.pt")
+    saved.write_bytes(saved.read_bytes()[:5000])
+    with pytest.raises(checkpoint.CheckpointError, match=r"checkpoint-0000002\.pt does not continue this run"):
+        loop.fit(settings(picture_folder, tmp_path))
+
+
+def test_another_thread_can_stop_a_run(picture_folder: Path, tmp_path: Path) -> None:
+    stop, found = threading.Event(), []
+
+    def on_step(iteration: int, log: dict[str, float]) -> None:
+        found.append(iteration)
+        if iteration == 2:
+            stop.set()
+
+    before = signal.getsignal(signal.SIGTERM)
+    worker = threading.Thread(target=loop.fit, args=(settings(picture_folder, tmp_path, iterations=1000), on_step, stop))
+    worker.start()
+    worker.join(timeout=120)
+    assert found == [1, 2] and not worker.is_alive() and signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "tiny" / "checkpoint-0000002.pt").exists()
+
+
+def test_losses_and_sheets_are_in_tensorboard(picture_folder: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loop.fit(settings(picture_folder, tmp_path))
+    board = EventAccumulator(str(tmp_path / "tiny" / "tensorboard"))
+    board.Reload()
+    rows = logged(tmp_path / "tiny")
+    assert [e.step for e in board.Scalars("G/latent_cyc")] == [1, 2, 3, 4]
+    assert [e.value for e in board.Scalars("D/ref_real")] == pytest.approx([r["D/ref_real"] for r in rows])
+    assert [e.step for e in board.Images("samples")] == [4]
+
+
+def test_pictures_of_all_modes_and_sizes_train_together(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for d, domain in enumerate(("cold", "warm")):
+            folder = tmp_path / "data" / split / domain
+            folder.mkdir(parents=True)
+            portrait(d, 200).convert("L").save(folder / "grey.png")
+            portrait(d + 2, 64).convert("RGBA").save(folder / "alpha.webp")
+            portrait(d + 4, 90).resize((300, 40)).convert("CMYK").save(folder / "wide.jpg")
+            portrait(d + 6, 50).convert("P").save(folder / "palette.gif")
+    assert loop.fit(settings(tmp_path / "data", tmp_path, iterations=1)).iteration == 1
+
+
+def test_bad_folders_are_said_before_anything_starts(picture_folder: Path, tmp_path: Path) -> None:
+    for changes, message in (
+        ({"domains": ["cold", "hot", "warm"]}, "has no folder for hot; it has cold, warm"),
+        ({"data": str(tmp_path / "none")}, "there is no folder in"),
+        ({"init_from": "nothing"}, "there is no model 'nothing'"),
+    ):
+        file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path, **changes)
+        command = [sys.executable, "-m", "train", "fit", "--config", str(file)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 2 and message in ended.stderr and "Traceback" not in ended.stderr
+        assert not (tmp_path / "tiny").exists()
+
+
+# Starting from a model
+
+
+def of_another_run(path: Path, domains: tuple[str, ...], published: bool = False) -> checkpoint.Model:
+    torch.manual_seed(1)
+    model = checkpoint.build(
+        ModelConfig(image_size=64, domains=domains, w_hpf=0.0, base_channels=4, max_channels=8), None
+    )
+    if published:
+        torch.save({name: {f"module.{k}": v for k, v in net.state_dict().items()} for name, net in model.networks.items()}, path)
+    else:
+        checkpoint.save(model, path)
+    return model
+
+
+def test_known_domains_keep_their_branch_and_new_ones_start_from_the_mean(picture_folder: Path, tmp_path: Path) -> None:
+    model = of_another_run(tmp_path / "m.safetensors", ("warm", "hot", "dry"))
+    state = loop.fit(settings(picture_folder, tmp_path, init_from=str(tmp_path / "m.safetensors"), iterations=2))
+    for net in ("style_encoder", "mapping_network"):
+        old, new = getattr(model, net).state_dict(), state.networks[net].state_dict()
+        for key in (k for k in old if k.startswith("unshared.0.")):
+            branches = [old[key.replace(".0.", f".{i}.", 1)] for i in range(3)]
+            # Two iterations of warm-up: nothing but the discriminator has moved.
+            torch.testing.assert_close(new[key], torch.stack(branches).mean(0))
+            torch.testing.assert_close(new[key.replace(".0.", ".1.", 1)], branches[0])
+    torch.testing.assert_close(state.generator.state_dict(), model.generator.state_dict(), check_device=False)
+    torch.testing.assert_close(state.averaged["generator"].state_dict(), model.generator.state_dict())
+    assert {"D/latent_real"} <= logged(tmp_path / "tiny")[0].keys() and "G/latent_adv" not in logged(tmp_path / "tiny")[0]
+
+
+def test_a_published_checkpoint_is_fine_tuned(picture_folder: Path, tmp_path: Path) -> None:
+    model = of_another_run(tmp_path / "p.ckpt", ("0", "1"), published=True)
+    changes = {"init_from": str(tmp_path / "p.ckpt"), "discriminator_warmup": 1, "iterations": 2}
+    state = loop.fit(settings(picture_folder, tmp_path, **changes))
+    assert not torch.equal(state.generator.from_rgb.weight, model.generator.from_rgb.weight)
+    difference = (state.generator.from_rgb.weight - model.generator.from_rgb.weight).abs().max()
+    assert difference < 1e-3, "it started from the checkpoint"
+
+
+def test_a_model_of_another_shape_says_what_to_set(picture_folder: Path, tmp_path: Path) -> None:
+    of_another_run(tmp_path / "m.safetensors", ("cold", "warm"))
+    with pytest.raises(config.ConfigError, match=r"--set base_channels=4 --set max_channels=8"):
+        loop.fit(settings(picture_folder, tmp_path, init_from=str(tmp_path / "m.safetensors"), base_channels=8, max_channels=16))
+
+
+def test_sheets_show_every_source_in_every_domain(picture_folder: Path, tmp_path: Path) -> None:
+    state = loop.fit(settings(picture_folder, tmp_path))
+    with Image.open(tmp_path / "tiny" / "samples" / "0000004.png") as sheet:
+        # The source, two seeds and a reference for each of two domains, the reconstruction; references above six sources.
+        assert sheet.size == (64 * (1 + 2 * 2 + 2 + 1), 64 * 7)
+    assert os.listdir(tmp_path / "tiny" / "samples") == ["0000004.png"] and state.iteration == 4
