@@ -17,11 +17,11 @@ class ZooError(ValueError):
 
 
 def available() -> dict[str, Path]:
-    """Names and files of all models: bundled ones first, then those that training here has made."""
+    """Names and files of all models: bundled ones first, then the newest and the best that each training run here has made."""
     found: dict[str, Path] = {}
-    for folder in ("weights", "runs"):
-        for path in sorted((ROOT / folder).glob("*/model.safetensors")):
-            found.setdefault(path.parent.name, path)
+    for folder, file, tail in (("weights", "model", ""), ("runs", "model", ""), ("runs", "best", "-best")):
+        for path in sorted((ROOT / folder).glob(f"*/{file}.safetensors")):
+            found.setdefault(path.parent.name + tail, path)
     return found
 
 

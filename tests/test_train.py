@@ -185,7 +185,8 @@ def test_random_crops_show_at_least_most_of_the_picture() -> None:
 
 def test_the_bundled_configurations_are_valid() -> None:
     for path in (ROOT / "train" / "configs").glob("*.yaml"):
-        assert config.read(path).model.image_size >= 64
+        settings = config.read(path, ["domains=[a, b]"])
+        assert settings.model.image_size >= 64 and settings.name == path.stem
 
 
 def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path) -> None:

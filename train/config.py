@@ -62,6 +62,7 @@ class TrainConfig:
 
     save_every: int = 500
     sample_every: int = 250
+    evaluate_every: int = 0  # iterations between short evaluations, by which the best checkpoint is kept; 0: none
     log_every: int = 25
     keep: int = 2  # checkpoints
     licence: str = ""  # of the weights, written into the exported model
@@ -75,6 +76,8 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.device not in ("auto", "cpu"):
             raise ConfigError(f"device is {self.device!r}; it has to be auto or cpu")
+        if self.evaluate_every < 0:
+            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it has to be 0 (never) or above")
         if self.clip < 0:
             raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
         if self.exact:

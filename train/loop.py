@@ -444,7 +444,9 @@ def fit(
                 records.losses(found)
                 if state.iteration % config.sample_every == 0:
                     records.sheet()
-                if state.iteration % config.save_every == 0:
+                if config.evaluate_every and state.iteration % config.evaluate_every == 0:
+                    records.evaluate()
+                if state.iteration % config.save_every == 0 or state.iteration == state.best.get("iteration"):
                     save(state, folder)
                     saved = state.iteration
             if records is not None and state.iteration != saved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -16,10 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan import checkpoint
-from train import data
+from train import data, metrics
 
 if TYPE_CHECKING:
     from train.loop import State
+
+
+EVALUATED = 3, 16  # outputs, and sources a domain, of the evaluations during a run
 
 
 class TrainingError(ValueError):
@@ -158,6 +162,26 @@ class Records:
         picture = sample_sheet(self.state, self.val)
         picture.save(path)
         self.board.add_image("samples", np.asarray(picture), self.state.iteration, dataformats="HWC")
+
+    def evaluate(self) -> None:
+        """Measures the averaged networks on some of the val pictures; the best so far are kept as best.safetensors too."""
+        c, iteration = self.state.config, self.state.iteration
+        model = self.state.model(c.name)
+        if self.state.device.type != "cpu":
+            model = copy.deepcopy(model)
+            for net in model.networks.values():
+                net.cpu()
+        found = metrics.evaluate(
+            model, c.data, cache=Path(c.runs) / "cache", outputs=EVALUATED[0], limit=EVALUATED[1], downloads=False, seed=c.seed
+        )
+        score = metrics.score(found)
+        self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
+        self.log.flush()
+        self.board.add_scalar("score", score, iteration)
+        tqdm.write(f"iteration {iteration}: score {score:.2f}, best {min(score, self.state.best.get('score', score)):.2f}")
+        if score < self.state.best.get("score", float("inf")):
+            self.state.best = {"iteration": iteration, "score": score}
+            checkpoint.save(model, self.folder / "best.safetensors", dtype=torch.float16)
 
     def close(self) -> None:
         self.bar.close()
