@@ -17,16 +17,25 @@ def settings() -> argparse.Namespace:
         ("host", str, "127.0.0.1", "address to listen on"),
         ("port", int, "7860", "port to listen on"),
         ("max-queue", int, "64", "calls that may wait"),
+        ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
     )
     for name, kind, default, text in options:
         variable = "STARGAN_" + name.upper().replace("-", "_")
         parser.add_argument(f"--{name}", type=kind, default=env(variable, default), help=f"{text} ({variable}; default: {default})")
+    parser.add_argument(
+        "--no-compile",
+        action="store_true",
+        default=env("STARGAN_NO_COMPILE") == "1",
+        help="do not compile for this processor in the background (STARGAN_NO_COMPILE=1)",
+    )
     parser.add_argument("--share", action="store_true", default=env("STARGAN_SHARE") == "1", help="public link (STARGAN_SHARE=1)")
     return parser.parse_args(None if __name__ == "__main__" else [])
 
 
 arguments = settings()
-demo = ui.build(arguments.model).queue(max_size=arguments.max_queue, default_concurrency_limit=2)
+demo = ui.build(arguments.model, arguments.threads, not arguments.no_compile).queue(
+    max_size=arguments.max_queue, default_concurrency_limit=2
+)
 
 if __name__ == "__main__":
     # A Space is reached from outside its container.

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Model:
     fan: FAN | None = None
     name: str = ""
     licence: str = ""
+    mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 
     @property
     def networks(self) -> dict[str, nn.Module]:

@@ -77,19 +77,29 @@ def _shifted_sum(weight: Tensor) -> Tensor:
     return F.pad(weight, (0, 1, 0, 1)) + F.pad(weight, (1, 0, 0, 1)) + F.pad(weight, (0, 1, 1, 0)) + F.pad(weight, (1, 0, 1, 0))
 
 
+def pooling_kernel(weight: Tensor) -> Tensor:
+    """The 4x4 kernel (O, I, 4, 4) that, at stride 2 and padding 1, convolves as this 3x3 kernel and then pools."""
+    return _shifted_sum(weight) / 4
+
+
+def upsampling_kernel(weight: Tensor) -> Tensor:
+    """The 4x4 kernel (I, O, 4, 4) of the transposed convolution that, at stride 2 and padding 1, upsamples and then convolves as
+    this 3x3 kernel."""
+    return _shifted_sum(weight.flip(2, 3)).transpose(0, 1)
+
+
 def conv_then_pool(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """2x2 average pooling of a padded 3x3 convolution, (N, I, H, W) -> (N, O, H/2, W/2)."""
     if x.shape[-1] < FOLD_FROM:
         return F.avg_pool2d(conv(x), 2)
-    return F.conv2d(x, _shifted_sum(conv.weight) / 4, conv.bias, stride=2, padding=1)
+    return F.conv2d(x, pooling_kernel(conv.weight), conv.bias, stride=2, padding=1)
 
 
 def upsample_then_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """A padded 3x3 convolution of the nearest upsampling by 2, (N, I, H, W) -> (N, O, 2H, 2W)."""
     if x.shape[-1] < FOLD_FROM:
         return conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-    weight = _shifted_sum(conv.weight.flip(2, 3)).transpose(0, 1)
-    return F.conv_transpose2d(x, weight, conv.bias, stride=2, padding=1)
+    return F.conv_transpose2d(x, upsampling_kernel(conv.weight), conv.bias, stride=2, padding=1)
 
 
 class InstanceNorm(nn.Module):

@@ -26,9 +26,12 @@ def from_latents(model: Model, domain: str | int, latents: Tensor) -> Tensor:
 
 
 def mean(model: Model, domain: str | int) -> Tensor:
-    """The mean style of a domain over a fixed set of latents, (style_dim,)."""
-    latents = torch.randn(MEAN_OF, model.config.latent_dim, generator=torch.Generator().manual_seed(0))
-    return from_latents(model, domain, latents).mean(0)
+    """The mean style of a domain over a fixed set of latents, (style_dim,); the model keeps it."""
+    index = model.config.domain_index(domain)
+    if index not in model.mean_styles:
+        latents = torch.randn(MEAN_OF, model.config.latent_dim, generator=torch.Generator().manual_seed(0))
+        model.mean_styles[index] = from_latents(model, domain, latents).mean(0)
+    return model.mean_styles[index]
 
 
 def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> Tensor:

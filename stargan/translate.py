@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,20 +20,29 @@ from torch import Tensor
 
 from stargan import images, masks
 from stargan.checkpoint import Model
+from stargan.fast import FastGenerator, FastStyleEncoder
 
-PRECISIONS = ("auto", "bf16", "fp32")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TOGETHER = 8  # styles that are decoded at once
+KEPT_STYLES = 256
+# The smallest side at which folded kernels beat the plain ones: they are larger, and small feature maps gain little from them.
+FOLD_FROM = 16
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Encoded:
     """A source, ready to be decoded.
 
-    image (1, 3, S, S) is the source in [-1, 1]; features are the innermost ones of the encoder; kept its features by side;
-    parts the masks of facial parts (none without a FAN); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None.
+    image (1, 3, S, S) is the source in [-1, 1]; features are the innermost ones of the encoder, normalized the same after the
+    instance normalisation of the first decoder block; kept features by side, which masks are laid over; parts the masks of facial
+    parts (none without a FAN); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the decoder adds.
     """
 
     image: Tensor
     features: Tensor
+    normalized: Tensor
     kept: dict[int, Tensor]
     parts: dict[str, Tensor]
     masks: tuple[Tensor, Tensor] | None
@@ -36,64 +52,166 @@ class Encoded:
 class Translator:
     """Holds a model ready on a device.
 
-    device: cpu, cuda or mps. precision: auto takes bf16 where the device has units for it; fp32 gives the golden values.
+    device: cpu, cuda or mps. precision: auto takes bf16 or fp16 where the device has units for it; fp32 gives the golden values.
     """
 
     def __init__(self, model: Model, device: str = "cpu", precision: str = "auto") -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if precision not in ("auto", *PRECISIONS):
+            raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
         self.model = model
         self.device = torch.device(device)
-        self.precision = ("bf16" if _has_bf16(self.device) else "fp32") if precision == "auto" else precision
-        self.dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        # The styles come from the model itself, in float32, so the generator here is a copy.
-        self.generator = copy.deepcopy(model.generator).to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self.precision = _best_precision(self.device) if precision == "auto" else precision
+        self.dtype = PRECISIONS[self.precision]
+        self.compiled = False
+        self.generator = FastGenerator(model.generator, self.dtype, FOLD_FROM).to(self.device)
+        self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM).to(self.device)
+        self.has_masks = model.fan is not None and model.config.w_hpf > 0
+        self.fan = copy.deepcopy(model.fan if self.has_masks else None)
+        if self.fan is not None:
+            self.fan.to(self.device).to(memory_format=torch.channels_last)
+        self._styles: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+        self._calls: dict[str, Callable[..., Any]] = self._plain()
 
-    @torch.inference_mode()
+    @property
+    def path(self) -> str:
+        """How translations are made here, in words."""
+        return f"{self.device.type}, {self.precision}, channels_last, {'compiled' if self.compiled else 'eager'}"
+
+    @torch.no_grad()
     def encode(self, source: Image.Image | Tensor, masks: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
         """Encodes a square picture, or a tensor (1, 3, H, W) in [-1, 1], resized to what the model takes.
 
         masks: keep the source's face where the model can. parts: the weight of each facial part, as in `masks.combine`.
         """
-        x = images.to_tensor(source) if isinstance(source, Image.Image) else source
+        x = self._square(source)
+        features, normalized, kept = self._calls["encode"](self._ready(x))
+        found = self._calls["parts"](x.to(self.device)) if self.has_masks else {}
+        return self.with_masks(Encoded(x, features, normalized, kept, found, None, {}), masks, parts)
+
+    @torch.no_grad()
+    def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
+        """The same source under other masks; neither the encoder nor the FAN runs again."""
+        if not on or not encoded.parts:
+            return replace(encoded, masks=None, skips={})
+        full, inner = masks.combine(encoded.parts, parts)
+        skips = self._calls["skips"](encoded.kept, (full, inner))
+        return replace(encoded, masks=(full.cpu(), inner.cpu()), skips=skips)
+
+    @torch.no_grad()
+    def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
+        """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""
+        # A copy, as compiled code would be compiled anew for a tensor of inference mode.
+        styles = style.reshape(-1, self.model.config.style_dim).to(self.device, torch.float32, copy=True)
+        shares = styles.split(TOGETHER)
+        # Compiled code knows two numbers of styles; a rest would be compiled anew.
+        if self.compiled and len(shares[-1]) < TOGETHER:
+            shares = (*shares[:-1], *shares[-1].split(1))
+        decode = self._calls["decode"]
+        return torch.cat([decode(encoded.features, encoded.normalized, share, encoded.skips).cpu() for share in shares])
+
+    @torch.no_grad()
+    def style(self, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
+        """The style (style_dim,) of a reference, as `styles.from_reference`, kept by content."""
+        x, index = self._square(reference), self.model.config.domain_index(domain)
+        key = hashlib.sha256(x.contiguous().numpy().data).hexdigest(), index
+        with self._lock:
+            if key in self._styles:
+                self._styles.move_to_end(key)
+                return self._styles[key]
+        style = self._calls["styles"](self._ready(x))[0, index].cpu()
+        with self._lock:
+            self._styles[key] = style
+            while len(self._styles) > KEPT_STYLES:
+                self._styles.popitem(last=False)
+        return style
+
+    def compile(self) -> bool:
+        """Compiles for this device and takes over what came out, which takes up to a minute; until then, and where it fails (there
+        is no C++ compiler, say), everything goes on as it was. Returns whether it worked. May run in a thread of its own."""
+        import torch._dynamo
+
+        # The limit counts all models of a process together.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 256)
+        config = self.model.config
+        calls = {name: torch.compile(call, dynamic=False) for name, call in self._plain().items()}
+        calls["skips"] = self._plain()["skips"]
+        x = self._square(torch.zeros(1, 3, config.image_size, config.image_size))
+        try:
+            with torch.no_grad():
+                features, normalized, kept = calls["encode"](self._ready(x))
+                calls["styles"](self._ready(x))
+                cases: list[dict[int, Tensor]] = [{}]
+                if self.has_masks:
+                    parts = calls["parts"](x.to(self.device))
+                    cases.append(calls["skips"](kept, masks.combine(parts)))
+                for skips in cases:
+                    for count in (1, TOGETHER):
+                        styles = torch.zeros(count, config.style_dim, device=self.device)
+                        calls["decode"](features, normalized, styles, skips)
+        # Compilers fail in ways of their own.
+        except Exception as error:
+            log.warning("translation is not compiled, and somewhat slower: %s", " ".join(str(error).split())[:300])
+            return False
+        self._calls, self.compiled = calls, True
+        return True
+
+    def _plain(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "encode": self.generator.encode,
+            "skips": self.generator.skips,
+            "decode": self.generator.decode,
+            "styles": self.style_encoder,
+            "parts": self._parts,
+        }
+
+    def _square(self, picture: Image.Image | Tensor) -> Tensor:
+        x = images.to_tensor(picture) if isinstance(picture, Image.Image) else picture
         size = self.model.config.image_size
         if x.shape[-2:] != (size, size):
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        found = self._parts(x)
-        features, kept = self.generator.features(self._ready(x))
-        encoded = Encoded(x, features, kept, found, None, {})
-        return self.with_masks(encoded, masks, parts)
-
-    @torch.inference_mode()
-    def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
-        """The same source under other masks; the encoder does not run again."""
-        if not on or not encoded.parts:
-            return Encoded(encoded.image, encoded.features, encoded.kept, encoded.parts, None, {})
-        full, inner = masks.combine(encoded.parts, parts)
-        skips = self.generator.skips(encoded.kept, (full.to(self.device), inner.to(self.device)))
-        return Encoded(encoded.image, encoded.features, encoded.kept, encoded.parts, (full, inner), skips)
-
-    @torch.inference_mode()
-    def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
-        """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""
-        style = style.reshape(-1, self.model.config.style_dim).to(self.device, self.dtype)
-        # The source's tensors are broadcast over the styles.
-        features = encoded.features.expand(len(style), -1, -1, -1)
-        return self.generator.synthesize(features, style, encoded.skips).float().cpu().clamp(-1, 1)
+        # Written anew: compiled code wants the same strides every time, those of length-1 dimensions included.
+        return torch.empty((1, 3, size, size), memory_format=torch.channels_last).copy_(x)
 
     def _ready(self, x: Tensor) -> Tensor:
-        return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self.device, self.dtype)
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         # Landmarks are cheap and decide what stays of the face: always in float32.
-        if self.model.fan is None or self.model.config.w_hpf == 0:
-            return {}
-        return masks.part_masks(self.model.fan(x))
+        assert self.fan is not None
+        return masks.part_masks(self.fan(x))
 
 
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic has units of its own there, rather than being emulated."""
+def choose_threads(translator: Translator) -> int:
+    """Sets the number of threads with which this process decodes fastest, by measurement, and returns it.
+
+    OMP_NUM_THREADS, where it is set, decides instead. Threads that have already worked keep theirs."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return torch.get_num_threads()
+    size = translator.model.config.image_size
+    encoded = translator.encode(torch.zeros(1, 3, size, size))
+    styles = torch.zeros(translator.model.config.style_dim)
+    found: dict[int, float] = {}
+    count = os.cpu_count() or 1
+    while count:
+        torch.set_num_threads(count)
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            translator.decode(encoded, styles)
+            times.append(time.perf_counter() - start)
+        found[count] = min(times)
+        count //= 2
+    best = min(found, key=lambda n: found[n])
+    torch.set_num_threads(best)
+    return best
+
+
+def _best_precision(device: torch.device) -> str:
+    """The fastest precision that the device has units for."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if device.type == "mps":
+        return "fp16"
     # These ask the processor; the flags bear an underscore but have no public counterpart.
-    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"

@@ -136,7 +136,8 @@ def test_real_pictures_score_as_real(two_colours: Path, tmp_path: Path, monkeypa
 
 
 def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = metrics.evaluate(tiny(), two_colours, out=tmp_path / "out", cache=tmp_path, outputs=3, limit=4, downloads=False, epochs=1)
+    options = {"cache": tmp_path, "outputs": 3, "limit": 4, "downloads": False, "epochs": 1}
+    found = metrics.evaluate(tiny(), two_colours, out=tmp_path / "out", **options)  # type: ignore[arg-type]
     assert found["sources"] == {"cold": 4, "warm": 4} and found["outputs"] == 3
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == found
     assert metrics.score(found) > 3
@@ -152,8 +153,7 @@ def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypa
     assert "left out, as asked" in text and "not measured" in text and "domain accuracy, warm" in text
     with Image.open(tmp_path / "out" / "grid.png") as grid:
         assert grid.size == (64 * 9, 64 * 4)
-    again = metrics.evaluate(tiny(), two_colours, cache=tmp_path, outputs=3, limit=4, downloads=False, epochs=1)
-    assert again == found
+    assert metrics.evaluate(tiny(), two_colours, **options) == found  # type: ignore[arg-type]
 
 
 def test_without_masks_no_landmark_error(two_colours: Path, tmp_path: Path) -> None:
@@ -207,15 +207,16 @@ def test_failing_downloads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_domain_is_refused(two_colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other.safetensors"
     checkpoint.save(tiny(domains=("cold", "hot")), path)
-    arguments = ["evaluate", "--model", str(path), "--data", str(two_colours), "--cache", str(tmp_path), "--out", str(tmp_path / "o")]
-    assert main(arguments) == 2
+    folders = ["--data", str(two_colours), "--cache", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main(["evaluate", "--model", str(path), *folders]) == 2
     assert "hot" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
 def test_a_run_keeps_its_best(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([3.0, 2.0, 4.0])
     monkeypatch.setattr(metrics, "score", lambda found: next(scores))
-    settings = {"data": str(two_colours), "runs": str(tmp_path), "name": "r", "image_size": 64, "base_channels": 4, "max_channels": 8}
+    settings = {"data": str(two_colours), "runs": str(tmp_path), "name": "r", "image_size": 64}
+    settings |= {"base_channels": 4, "max_channels": 8}
     settings |= {"iterations": 6, "evaluate_every": 2, "save_every": 100, "keep": 1, "batch": 2, "w_hpf": 0.0, "sample_every": 100}
     monkeypatch.setattr("train.records.EVALUATED", (2, 2))
     monkeypatch.setattr(metrics, "train_classifier", lambda train, *a: metrics.Classifier(len(train.domains)).eval())

@@ -21,12 +21,12 @@ THEME = gr.themes.Soft(
 KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
 
 
-def build(model: str) -> gr.Blocks:
-    """The page for the model of that name or file; where there is none, a page that says so."""
+def build(model: str, threads: int = 0, compiled: bool = True) -> gr.Blocks:
+    """The page for the model of that name or file; where there is none, a page that says so. The rest as in `Studio`."""
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
         try:
-            studio = Studio(zoo.load(model))
+            studio = Studio(zoo.load(model), threads, compiled)
         except (zoo.ZooError, CheckpointError) as error:
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo

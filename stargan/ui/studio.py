@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import gradio as gr
@@ -18,7 +18,7 @@ from PIL import Image
 from stargan import images, styles
 from stargan.align import align, warm_up
 from stargan.checkpoint import Model
-from stargan.translate import Encoded, Translator
+from stargan.translate import Encoded, Translator, choose_threads
 
 KEPT_SOURCES = 32
 SEED, REFERENCE = "seed", "reference"
@@ -57,16 +57,23 @@ class Outcome:
 class Studio:
     """Translates files. Prepared sources are kept by content, so that a new style costs one decoding alone."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, threads: int = 0, compiled: bool = True) -> None:
+        """threads: of this process, 0 for as many as are fastest. compiled: whether to compile in the background."""
         self.model = model
         self.translator = Translator(model)
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
         self._kept: OrderedDict[tuple[str, bool], Prepared] = OrderedDict()
         self._lock = Lock()
         # The first call of every kernel is slow; nobody should wait for it.
-        warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
-        self.translator.decode(warm, torch.zeros(model.config.style_dim))
+        if threads:
+            torch.set_num_threads(threads)
+            warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
+            self.translator.decode(warm, torch.zeros(model.config.style_dim))
+        else:
+            choose_threads(self.translator)
         warm_up()
+        if compiled:
+            Thread(target=self.translator.compile, name="compile", daemon=True).start()
 
     def prepare(self, path: str, aligned: bool) -> Prepared:
         """Reads, aligns and encodes a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
@@ -112,7 +119,7 @@ class Studio:
                 raise ValueError("there is no reference yet; drop one, or take the style from a seed")
             shown = self.prepare(reference, aligned)
             notes += [f"Reference: {note}" for note in shown.notes]
-            style = styles.from_reference(self.model, shown.image, domain)
+            style = self.translator.style(shown.image, domain)
         else:
             if seed is None or seed != int(seed):
                 raise ValueError("the seed has to be a whole number, 0 or above")
@@ -121,8 +128,7 @@ class Studio:
         ready = time.perf_counter()
         image = images.to_pil(self.translator.decode(encoded, style))
         end = time.perf_counter()
-        kind = f"{self.translator.device.type}, {self.translator.precision}"
-        times = f"**{1000 * (end - start):.0f} ms** ({1000 * (end - ready):.0f} ms of it decoding; {kind})"
+        times = f"**{1000 * (end - start):.0f} ms** ({1000 * (end - ready):.0f} ms of it decoding; {self.translator.path})"
         overlay = _overlay(prepared.image, encoded.masks[0]) if encoded.masks is not None else None
         return Outcome(image, prepared.image, overlay, "  \n".join([times, *notes]))
 

@@ -38,7 +38,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT}
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, "app.py", "--no-compile", "--port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 180
