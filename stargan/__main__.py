@@ -1,4 +1,4 @@
-"""python -m stargan translate | video | align: the package on the command line."""
+"""python -m stargan translate | video | align | bench: the package on the command line."""
 
 from __future__ import annotations
 
@@ -202,6 +202,24 @@ def _parser() -> Parser:
     _add_aligner(align)
     align.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write: {formats}")
     align.set_defaults(run=_align)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure how fast translation is here",
+        description="Times translation beside the whole forward pass in float32, in turn in one process, and prints a table.",
+    )
+    bench.add_argument(
+        "--model",
+        nargs="+",
+        metavar="NAME",
+        help="models, or `published` for the size of the published ones with random weights (default: that and the bundled)",
+    )
+    bench.add_argument(
+        "--rounds", type=_whole(1, 1000), default=20, metavar="N", help="of which the median is shown (default %(default)s)"
+    )
+    bench.add_argument("--device", default="cpu", help="cpu, cuda or mps (default %(default)s)")
+    bench.add_argument("--no-compile", action="store_true", help="without torch.compile")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -381,6 +399,14 @@ def _align(options: argparse.Namespace) -> int:
     done = time.perf_counter()
     _write(result, target)
     print(f"aligned in {done - start:.2f} s, wrote {target}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from stargan import bench, zoo
+
+    for name in options.model or (bench.PUBLISHED, zoo.DEFAULT):
+        print(bench.bench(name, options.rounds, not options.no_compile, options.device), end="\n\n", flush=True)
     return 0
 
 

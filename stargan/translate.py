@@ -37,7 +37,7 @@ class Encoded:
 
     image (1, 3, S, S) is the source in [-1, 1]; features are the innermost ones of the encoder, normalized the same after the
     instance normalisation of the first decoder block; kept features by side, which masks are laid over; parts the masks of facial
-    parts (none without a FAN); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the decoder adds.
+    parts (none before they were needed); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the decoder adds.
     """
 
     image: Tensor
@@ -68,7 +68,7 @@ class Translator:
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
         self.fan = copy.deepcopy(model.fan if self.has_masks else None)
         if self.fan is not None:
-            self.fan.to(self.device).to(memory_format=torch.channels_last)
+            self.fan.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._styles: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._calls: dict[str, Callable[..., Any]] = self._plain()
@@ -86,17 +86,17 @@ class Translator:
         """
         x = self._square(source)
         features, normalized, kept = self._calls["encode"](self._ready(x))
-        found = self._calls["parts"](x.to(self.device)) if self.has_masks else {}
-        return self.with_masks(Encoded(x, features, normalized, kept, found, None, {}), masks, parts)
+        return self.with_masks(Encoded(x, features, normalized, kept, {}, None, {}), masks, parts)
 
     @torch.no_grad()
     def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
-        """The same source under other masks; neither the encoder nor the FAN runs again."""
-        if not on or not encoded.parts:
+        """The same source under other masks. The encoder does not run again, the FAN only where it did not run yet."""
+        if not on or not self.has_masks:
             return replace(encoded, masks=None, skips={})
-        full, inner = masks.combine(encoded.parts, parts)
+        found = encoded.parts or self._calls["parts"](self._ready(encoded.image))
+        full, inner = masks.combine(found, parts)
         skips = self._calls["skips"](encoded.kept, (full, inner))
-        return replace(encoded, masks=(full.cpu(), inner.cpu()), skips=skips)
+        return replace(encoded, parts=found, masks=(full.cpu(), inner.cpu()), skips=skips)
 
     @torch.no_grad()
     def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class Translator:
                 calls["styles"](self._ready(x))
                 cases: list[dict[int, Tensor]] = [{}]
                 if self.has_masks:
-                    parts = calls["parts"](x.to(self.device))
+                    parts = calls["parts"](self._ready(x))
                     cases.append(calls["skips"](kept, masks.combine(parts)))
                 for skips in cases:
                     for count in (1, TOGETHER):
@@ -177,7 +177,6 @@ class Translator:
         return x.to(self.device, self.dtype)
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
-        # Landmarks are cheap and decide what stays of the face: always in float32.
         assert self.fan is not None
         return masks.part_masks(self.fan(x))
 

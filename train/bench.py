@@ -6,35 +6,23 @@ discriminator updates, forward passes made again for each update, gradients thro
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import multiprocessing
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan import networks
+from stargan.bench import unfolded
 from stargan.fan import load_fan68
 from train import loop, losses
 from train.augment import NUMBERS
 from train.config import TrainConfig
-
-
-@contextlib.contextmanager
-def unfolded() -> Iterator[None]:
-    """Convolutions, pooling and upsampling one after the other."""
-    before = networks.FOLD_FROM
-    networks.FOLD_FROM = 10**9
-    try:
-        yield
-    finally:
-        networks.FOLD_FROM = before
 
 
 def plain_state(config: TrainConfig) -> loop.State:

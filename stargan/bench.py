@@ -1,0 +1,171 @@
+"""How fast a model translates, beside the paper's way: the whole forward pass for each picture, eager, float32, contiguous tensors,
+convolutions, pooling and upsampling one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stargan import checkpoint, networks, zoo
+from stargan.checkpoint import Model
+from stargan.fan import FANConfig
+from stargan.fast import FastConv
+from stargan.masks import face_masks
+from stargan.networks import ModelConfig
+from stargan.translate import Translator
+
+PUBLISHED = "published"  # stands for the published networks for CelebA-HQ, with random weights
+STYLES = 16
+
+
+def model(name: str) -> Model:
+    """A model by name; `published` has the size of the published one for CelebA-HQ, and random weights."""
+    if name != PUBLISHED:
+        return zoo.load(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = checkpoint.build(ModelConfig(), FANConfig(), name=PUBLISHED)
+        for net in (made.generator, made.style_encoder):
+            for module in net.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight)
+    return made
+
+
+@contextlib.contextmanager
+def unfolded() -> Iterator[None]:
+    """Convolutions, pooling and upsampling one after the other."""
+    before = networks.FOLD_FROM
+    networks.FOLD_FROM = 10**9
+    try:
+        yield
+    finally:
+        networks.FOLD_FROM = before
+
+
+@torch.inference_mode()
+def plain(model: Model, x: Tensor, styles: Tensor) -> Tensor:
+    """The paper's way: everything anew for each picture."""
+    with unfolded():
+        masks = face_masks(model.fan(x)) if model.fan is not None and model.config.w_hpf > 0 else None
+        return model.generator(x, styles, masks)
+
+
+def convolutions(translator: Translator) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The convolutions of one encoding and of one decoding, alone, on features of the same shapes."""
+    found: list[tuple[FastConv, Tensor]] = []
+    generator, size = translator.generator, translator.model.config.image_size
+
+    def remember(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(conv, FastConv)
+        found.append((conv, inputs[0].clone()))
+
+    hooks = [m.register_forward_pre_hook(remember) for m in generator.modules() if isinstance(m, FastConv)]
+    with torch.no_grad():
+        x = torch.zeros(1, 3, size, size, device=translator.device, dtype=translator.dtype)
+        features, normalized, _ = generator.encode(x.contiguous(memory_format=torch.channels_last))
+        border = len(found)
+        generator.decode(features, normalized, torch.zeros(1, translator.model.config.style_dim, device=translator.device), {})
+    for hook in hooks:
+        hook.remove()
+
+    def alone(calls: list[tuple[FastConv, Tensor]]) -> Callable[[], object]:
+        return lambda: [conv(x) for conv, x in calls]
+
+    return alone(found[:border]), alone(found[border:])
+
+
+def child(way: str, name: str) -> dict[str, float]:
+    """In a fresh process: seconds of the first translation, and GiB at most."""
+    made = model(name)
+    x = torch.rand(1, 3, made.config.image_size, made.config.image_size) * 2 - 1
+    style = torch.zeros(1, made.config.style_dim)
+    translator = Translator(made) if way == "fast" else None
+    start = time.perf_counter()
+    if translator is not None:
+        translator.decode(translator.encode(x), style)
+    else:
+        plain(made, x, style)
+    first = time.perf_counter() - start
+    return {"first": first, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def _fresh(way: str, name: str) -> dict[str, float]:
+    code = f"import json; from stargan import bench; print(json.dumps(bench.child({way!r}, {name!r})))"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=zoo.ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"the first translation failed in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "start": time.perf_counter() - start}
+
+
+def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu") -> str:
+    """Times all cases in turn and returns a Markdown table of medians, with ratios to the paper's way in the same rounds."""
+    made = model(name)
+    config = made.config
+    translator = Translator(made, device)
+    if compiled:
+        translator.compile()
+    x = torch.rand(1, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    styles = torch.randn(STYLES, config.style_dim, generator=torch.Generator().manual_seed(1))
+    encoded = translator.encode(x)
+    encoding, decoding = convolutions(translator)
+    made.generator.to(device)
+    if made.fan is not None:
+        made.fan.to(device)
+    x_plain, style_plain = x.to(device), styles[:1].to(device)
+    cases: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain(made, x_plain, style_plain),
+        "full": lambda: translator.decode(translator.encode(x), styles[0]),
+        "unmasked": lambda: translator.decode(translator.encode(x, masks=False), styles[0]),
+        "style": lambda: translator.decode(encoded, styles[0]),
+        "masks": lambda: translator.with_masks(encoded, parts={"eyes": 0.5}),
+        "batch": lambda: translator.decode(encoded, styles),
+        "encoding": lambda: encoding(),
+        "decoding": lambda: decoding(),
+    }
+    seconds: dict[str, list[float]] = {key: [] for key in cases}
+    with torch.no_grad():
+        for _ in tqdm(range(rounds + 2), desc=name, unit="round"):
+            for key, case in cases.items():
+                start = time.perf_counter()
+                case()
+                if translator.device.type == "cuda":
+                    torch.cuda.synchronize()
+                seconds[key].append(time.perf_counter() - start)
+    median = {key: statistics.median(values[2:]) for key, values in seconds.items()}
+    base, floor = median["plain"], median["encoding"] + median["decoding"]
+    fresh = {way: _fresh(way, name) for way in ("plain", "fast")} if device == "cpu" else None
+
+    def row(what: str, value: float, share: float | None = None) -> str:
+        return f"| {what} | {1000 * value:.1f} ms | {base / value:.1f}x | {f'{value / share:.2f}x' if share else ''} |"
+
+    rows = [
+        f"{name}: {config.image_size} px, {translator.path}, {torch.get_num_threads()} threads, median of {rounds}\n",
+        "| | time | against the paper's way | over its convolutions alone |",
+        "| --- | ---: | ---: | ---: |",
+        row("the paper's way: eager, fp32", base),
+        row("full translation, FAN included", median["full"]),
+        row("full translation without masks", median["unmasked"], floor),
+        row("change of style", median["style"], median["decoding"]),
+        row(f"{STYLES} styles of a source, each", median["batch"] / STYLES, median["decoding"]),
+        f"| change of mask weights | {1000 * median['masks']:.1f} ms | | |",
+    ]
+    if fresh:
+        a, b = fresh["plain"], fresh["fast"]
+        rows += [
+            f"| first translation of a process | {1000 * b['first']:.0f} ms | {a['first'] / b['first']:.1f}x | |",
+            f"| start of a process to first picture | {b['start']:.1f} s | {a['start'] / b['start']:.1f}x | |",
+            f"| peak memory of that process | {b['peak']:.2f} GiB | {a['peak'] / b['peak']:.1f}x | |",
+        ]
+    return "\n".join(rows)
