@@ -37,7 +37,8 @@ class Encoded:
 
     image (1, 3, S, S) is the source in [-1, 1]; features are the innermost ones of the encoder, normalized the same after the
     instance normalisation of the first decoder block; kept features by side, which masks are laid over; parts the masks of facial
-    parts (none before they were needed); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the decoder adds.
+    parts (none before they were needed); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the
+    decoder adds.
     """
 
     image: Tensor

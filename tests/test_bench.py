@@ -1,0 +1,93 @@
+"""The benchmarks: what they compare computes the same, and their tables hold what was measured."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from material import TINY_FAN, portrait
+
+from stargan import bench, checkpoint, images, networks, styles
+from stargan.networks import ModelConfig
+from stargan.translate import Translator
+from train import bench as training
+from train import config, loop
+
+SHAPE = {"image_size": 64, "domains": ("a", "b"), "hidden_dim": 16, "base_channels": 4, "max_channels": 16}
+
+
+def tiny() -> checkpoint.Model:
+    torch.manual_seed(0)
+    return checkpoint.build(ModelConfig(**SHAPE), TINY_FAN, name="tiny")  # type: ignore[arg-type]
+
+
+def test_the_papers_way_gives_the_same_picture() -> None:
+    model, x = tiny(), images.to_tensor(portrait(0, 64))
+    style = styles.from_seed(model, "b", 1)
+    translator = Translator(model, precision="fp32")
+    fast = translator.decode(translator.encode(x), style)
+    torch.testing.assert_close(bench.plain(model, x, style[None]).clamp(-1, 1), fast, atol=1e-4, rtol=0)
+
+
+def test_the_papers_way_folds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(weight: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("a kernel was folded")
+
+    monkeypatch.setattr(networks, "pooling_kernel", refuse)
+    monkeypatch.setattr(networks, "upsampling_kernel", refuse)
+    model, x = tiny(), torch.zeros(1, 3, 64, 64)
+    bench.plain(model, x, torch.zeros(1, 64))
+    with pytest.raises(AssertionError, match="folded"):
+        model.generator(x, torch.zeros(1, 64))
+
+
+def test_the_floor_is_every_convolution_once() -> None:
+    translator = Translator(tiny())
+    encoding, decoding = bench.convolutions(translator)
+    outputs = [*encoding(), *decoding()]  # type: ignore[misc]
+    # The 1x1 shortcuts of a decoder with skips are not used.
+    unused = sum(hasattr(block.conv1x1, "weight") for block in translator.generator.decoder)
+    assert len(outputs) == sum(isinstance(m, bench.FastConv) for m in translator.generator.modules()) - unused
+    assert outputs[-1].shape == (1, 3, 64, 64)
+
+
+def test_the_table_of_translation(tmp_path: Path) -> None:
+    checkpoint.save(tiny(), tmp_path / "tiny.safetensors")
+    text = bench.bench(str(tmp_path / "tiny.safetensors"), rounds=1, compiled=False)
+    for what in ("the paper's way", "full translation, FAN included", "change of style", "16 styles", "first translation", "peak"):
+        assert what in text
+    ratios = [float(r) for r in re.findall(r"\| (\d+\.\d)x \|", text)]
+    assert len(ratios) == 8 and ratios[0] == 1.0 and "eager" in text
+
+
+def test_the_papers_iteration_moves_the_weights_alike() -> None:
+    settings = config.from_mapping(
+        SHAPE_OF_RUN | {"exact": True, "precision": "fp32", "batch": 2, "device": "cpu", "w_hpf": 1.0, "lr": 1e-3}
+    )
+    plain, ours = training.plain_state(settings), loop.State(settings, training.load_fan68())
+    start = {k: v.clone() for k, v in ours.generator.state_dict().items()}
+    first = training.plain_iteration(plain, training.random_batch(settings, torch.contiguous_format))
+    second = loop.iterate(ours, training.random_batch(settings))
+    for key, value in first.items():
+        assert second[key].item() == pytest.approx(value.item(), rel=2e-3), key
+    moved = [(ours.generator.state_dict()[k] - v).norm() for k, v in start.items()]
+    apart = [(ours.generator.state_dict()[k] - v).norm() for k, v in plain.generator.state_dict().items()]
+    # Adam without a first moment moves by lr in the direction of a sign, so rounding shows where a gradient is about zero.
+    assert sum(moved) > 0 and sum(apart) < 0.1 * sum(moved)
+
+
+SHAPE_OF_RUN = {"image_size": 64, "domains": ["a", "b"], "base_channels": 4, "max_channels": 8}
+
+
+def test_the_table_of_training() -> None:
+    settings = config.from_mapping(
+        SHAPE_OF_RUN | {"batch": 2, "device": "cpu", "w_hpf": 0.0, "alternate": True, "r1_every": 2, "name": "small"}
+    )
+    text = training.bench(settings, rounds=1, profile=True)
+    assert text.startswith("small: 64 px, batch 2") and "aten::" in text
+    rows = {line[:14].strip(): line[14:].split() for line in text.splitlines() if line.startswith(("paper's", "this run"))}
+    assert rows["paper's code"][2] == "1.00" and rows["paper's code"][4] == "1.00"
+    seconds = [float(rows[name][0]) for name in ("paper's code", "this run")]
+    assert float(rows["this run"][2]) == pytest.approx(seconds[0] / seconds[1], rel=0.1)
