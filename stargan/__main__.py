@@ -107,7 +107,7 @@ def _parser() -> Parser:
         "translate",
         help="translate pictures into a domain",
         description="Translates one picture into one style, as a file; or many, into a folder of files named SOURCE--STYLE.png, "
-        "which a second call completes. Under `accelerate launch -m stargan translate ...` each process takes its share.",
+        "which a second call completes. Under `accelerate launch --multi_gpu -m stargan ...` each process takes its share.",
     )
     translate.add_argument(
         "source", nargs="+", metavar="SOURCE", help="photographs of faces (PNG, JPEG, WebP, GIF, BMP or TIFF), or folders of them"

@@ -63,11 +63,12 @@ def test_two_processes_train_as_one(picture_folder: Path, tmp_path: Path) -> Non
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     options = ["--dynamo_backend", "no", "--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]
     command = [sys.executable, "-m", *launch, *options, "-m", "train", "fit", "--config", str(file)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
+    assert "2 processes on cpu" in ended.stdout + ended.stderr
     one, two = logged(tmp_path / "one" / "tiny"), logged(tmp_path / "two" / "tiny")
     assert [row["iteration"] for row in two] == [1, 2, 3], "the first process alone writes the log"
     for a, b in zip(one, two, strict=True):

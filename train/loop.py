@@ -8,6 +8,7 @@ import ctypes
 import dataclasses
 import itertools
 import json
+import os
 import signal
 import threading
 import time
@@ -72,8 +73,10 @@ class State:
     def __init__(self, config: TrainConfig, fan: FAN | None) -> None:
         model = config.model
         self.config = config
-        self.processes = PartialState(cpu=config.device == "cpu")
-        self.device = torch.device("cpu") if config.device == "cpu" else self.processes.device
+        # Without being told, accelerate takes several processes on a machine without a GPU for single ones.
+        on_cpu = config.device == "cpu" or (int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.cuda.is_available())
+        self.processes = PartialState(cpu=on_cpu)
+        self.device = torch.device("cpu") if on_cpu else self.processes.device
         ready: Any = {"device": self.device, "memory_format": torch.channels_last}
         self.fan = copy.deepcopy(fan).to(**ready) if fan is not None and config.w_hpf > 0 else None
         with torch.random.fork_rng(devices=[]):
@@ -430,7 +433,10 @@ def fit(
                 (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
                 records = Records(state, val, folder)
                 stack.callback(records.close)
-                tqdm.write(f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}")
+                tqdm.write(
+                    f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
+                    f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
+                )
             for batch in batches(state, train):
                 over = stop.is_set() or (config.minutes > 0 and time.monotonic() - start > 60 * config.minutes)
                 if state.iteration >= config.iterations or _any(state, over):
