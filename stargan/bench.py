@@ -116,6 +116,7 @@ def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu
     made = model(name)
     config = made.config
     translator = Translator(made, device)
+    translator.tune()
     if compiled:
         translator.compile()
     x = torch.rand(1, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -25,8 +25,9 @@ from stargan.fast import FastGenerator, FastStyleEncoder
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOGETHER = 8  # styles that are decoded at once
 KEPT_STYLES = 256
-# The smallest side at which folded kernels beat the plain ones: they are larger, and small feature maps gain little from them.
-FOLD_FROM = 16
+# The smallest side at which kernels are folded: folded ones are larger, and small feature maps gain little from them. `tune` tries
+# all of these, and takes the first until then.
+FOLD_FROM = 16, 32, 64
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ class Translator:
         self.precision = _best_precision(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
         self.compiled = False
-        self.generator = FastGenerator(model.generator, self.dtype, FOLD_FROM).to(self.device)
-        self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM).to(self.device)
+        self.generator = FastGenerator(model.generator, self.dtype, FOLD_FROM[0]).to(self.device)
+        self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM[0]).to(self.device)
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
         self.fan = copy.deepcopy(model.fan if self.has_masks else None)
         if self.fan is not None:
@@ -127,6 +128,38 @@ class Translator:
                 self._styles.popitem(last=False)
         return style
 
+    @torch.no_grad()
+    def tune(self, threads: int = 0) -> None:
+        """Measures with how many threads, and with kernels folded down to which side, this device translates fastest, and stays
+        with that. threads: takes that many without measuring; OMP_NUM_THREADS, where it is set, decides as well. They are of the
+        whole process, except for Python threads that have already worked. To be called before `compile`."""
+        size = self.model.config.image_size
+        x = self._ready(self._square(torch.zeros(1, 3, size, size)))
+        styles = torch.zeros(1, self.model.config.style_dim, device=self.device)
+
+        def seconds(generator: FastGenerator) -> float:
+            times = []
+            for _ in range(4):
+                start = time.perf_counter()
+                features, normalized, _ = generator.encode(x)
+                generator.decode(features, normalized, styles, {}).cpu()
+                times.append(time.perf_counter() - start)
+            return min(times)
+
+        if threads:
+            torch.set_num_threads(threads)
+        elif self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+            found: dict[int, float] = {}
+            count = os.cpu_count() or 1
+            while count:
+                torch.set_num_threads(count)
+                found[count] = seconds(self.generator)
+                count //= 2
+            torch.set_num_threads(min(found, key=lambda n: found[n]))
+        generators = [FastGenerator(self.model.generator, self.dtype, side).to(self.device) for side in FOLD_FROM]
+        self.generator = min(generators, key=seconds)
+        self._calls = self._plain()
+
     def compile(self) -> bool:
         """Compiles for this device and takes over what came out, which takes up to a minute; until then, and where it fails (there
         is no C++ compiler, say), everything goes on as it was. Returns whether it worked. May run in a thread of its own."""
@@ -180,31 +213,6 @@ class Translator:
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         assert self.fan is not None
         return masks.part_masks(self.fan(x))
-
-
-def choose_threads(translator: Translator) -> int:
-    """Sets the number of threads with which this process decodes fastest, by measurement, and returns it.
-
-    OMP_NUM_THREADS, where it is set, decides instead. Threads that have already worked keep theirs."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return torch.get_num_threads()
-    size = translator.model.config.image_size
-    encoded = translator.encode(torch.zeros(1, 3, size, size))
-    styles = torch.zeros(translator.model.config.style_dim)
-    found: dict[int, float] = {}
-    count = os.cpu_count() or 1
-    while count:
-        torch.set_num_threads(count)
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            translator.decode(encoded, styles)
-            times.append(time.perf_counter() - start)
-        found[count] = min(times)
-        count //= 2
-    best = min(found, key=lambda n: found[n])
-    torch.set_num_threads(best)
-    return best
 
 
 def _best_precision(device: torch.device) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from material import fill, portrait
 from stargan import checkpoint, images, styles, zoo
 from stargan.checkpoint import Model
 from stargan.fan import FANConfig
+from stargan.fast import FastGenerator
 from stargan.masks import PARTS, face_masks
 from stargan.networks import ModelConfig
-from stargan.translate import Translator, choose_threads
+from stargan.translate import FOLD_FROM, Translator
 
 
 @pytest.fixture(scope="module")
@@ -156,17 +158,38 @@ def test_without_a_compiler_it_goes_on(
     assert translator.decode(translator.encode(portrait(7, 64)), torch.zeros(3, 64)).shape == (3, 3, 64, 64)
 
 
-def test_threads_are_chosen_unless_they_are_given(golden_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
+def test_tuning_measures_and_changes_no_result(golden_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    translator = Translator(golden_model, precision="fp32")
+    style = styles.from_seed(golden_model, "a", 0)
+    before = translator.decode(translator.encode(portrait(1, 64)), style)
     try:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        chosen = choose_threads(Translator(golden_model))
-        assert 1 <= chosen <= (os.cpu_count() or 1) and torch.get_num_threads() == chosen
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(before)
-        assert choose_threads(Translator(golden_model)) == before
+        translator.tune()
+        assert 1 <= torch.get_num_threads() <= (os.cpu_count() or 1)
+        torch.testing.assert_close(translator.decode(translator.encode(portrait(1, 64)), style), before, atol=1e-4, rtol=0)
+        translator.tune(threads=1)
+        assert torch.get_num_threads() == 1
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        translator.tune()
+        assert torch.get_num_threads() == 1
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+
+
+def test_tuning_takes_the_fastest_folding(golden_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = Translator(golden_model, precision="fp32")
+    real = FastGenerator.encode
+
+    def slow(self: FastGenerator, x: torch.Tensor) -> object:
+        time.sleep(0.0 if sum(getattr(m, "fold", False) for m in self.modules()) == wanted else 0.2)
+        return real(self, x)
+
+    monkeypatch.setattr(FastGenerator, "encode", slow)
+    for side in FOLD_FROM:
+        wanted = sum(getattr(m, "fold", False) for m in FastGenerator(golden_model.generator, torch.float32, side).modules())
+        translator.tune(threads=torch.get_num_threads())
+        assert sum(getattr(m, "fold", False) for m in translator.generator.modules()) == wanted
 
 
 def test_sources_of_any_size_are_taken(golden_model: Model) -> None:

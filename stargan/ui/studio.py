@@ -18,7 +18,7 @@ from PIL import Image
 from stargan import images, styles
 from stargan.align import align, warm_up
 from stargan.checkpoint import Model
-from stargan.translate import Encoded, Translator, choose_threads
+from stargan.translate import Encoded, Translator
 
 KEPT_SOURCES = 32
 SEED, REFERENCE = "seed", "reference"
@@ -65,12 +65,9 @@ class Studio:
         self._kept: OrderedDict[tuple[str, bool], Prepared] = OrderedDict()
         self._lock = Lock()
         # The first call of every kernel is slow; nobody should wait for it.
-        if threads:
-            torch.set_num_threads(threads)
-            warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
-            self.translator.decode(warm, torch.zeros(model.config.style_dim))
-        else:
-            choose_threads(self.translator)
+        self.translator.tune(threads)
+        warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
+        self.translator.decode(warm, torch.zeros(model.config.style_dim))
         warm_up()
         if compiled:
             Thread(target=self.translator.compile, name="compile", daemon=True).start()
