@@ -8,7 +8,7 @@ import gradio as gr
 
 from stargan import zoo
 from stargan.checkpoint import CheckpointError
-from stargan.ui import translate
+from stargan.ui import about, grid, interpolate, translate
 from stargan.ui.studio import Studio
 
 CSS = Path(__file__).with_name("style.css")
@@ -32,4 +32,10 @@ def build(model: str, threads: int = 0, compiled: bool = True) -> gr.Blocks:
             return demo
         with gr.Tab("Translate"):
             translate.tab(studio)
+        with gr.Tab("Interpolate"):
+            interpolate.tab(studio)
+        with gr.Tab("Grid"):
+            grid.tab(studio)
+        with gr.Tab("About"):
+            about.tab(studio)
     return demo

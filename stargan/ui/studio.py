@@ -7,13 +7,14 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Timer
 from typing import Any
 
 import gradio as gr
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from stargan import images, styles
 from stargan.align import align, warm_up
@@ -21,7 +22,22 @@ from stargan.checkpoint import Model
 from stargan.translate import Encoded, Translator
 
 KEPT_SOURCES = 32
+COMPILE_AFTER = 5.0  # seconds: the page comes up first
 SEED, REFERENCE = "seed", "reference"
+
+
+def sentence(error: ValueError) -> gr.Error:
+    """What the page shows instead of a traceback."""
+    text = str(error).rstrip(".")
+    return gr.Error(f"{text[:1].upper()}{text[1:]}.", title="", print_exception=False)
+
+
+def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
+    """Whether the source's face is kept; where the model cannot, it is off and says why."""
+    kept = "Eyes, brows, nose, mouth and jaw of the source survive."
+    missing = "This model has no face alignment network, so there are no masks."
+    on = studio.has_masks
+    return gr.Checkbox(on, label="Keep the face (FAN masks)", elem_id=elem_id, interactive=on, info=kept if on else missing)
 
 
 def picture_input(label: str, elem_id: str, height: int) -> gr.Image:
@@ -70,7 +86,9 @@ class Studio:
         self.translator.decode(warm, torch.zeros(model.config.style_dim))
         warm_up()
         if compiled:
-            Thread(target=self.translator.compile, name="compile", daemon=True).start()
+            later = Timer(COMPILE_AFTER, self.translator.compile)
+            later.daemon = True
+            later.start()
 
     def prepare(self, path: str, aligned: bool) -> Prepared:
         """Reads, aligns and encodes a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
@@ -94,6 +112,19 @@ class Studio:
                 self._kept.popitem(last=False)
         return prepared
 
+    def style(
+        self, domain: str, style_from: str, seed: float | None, psi: float, reference: str | None, aligned: bool
+    ) -> tuple[Tensor, list[str]]:
+        """A style (style_dim,) as a person describes it, and notes for them; a ValueError says what is wrong."""
+        if style_from == REFERENCE:
+            if reference is None:
+                raise ValueError("there is no reference yet; drop one, or take the style from a seed")
+            shown = self.prepare(reference, aligned)
+            return self.translator.style(shown.image, domain), [f"Reference: {note}" for note in shown.notes]
+        if seed is None or seed != int(seed):
+            raise ValueError("the seed has to be a whole number, 0 or above")
+        return styles.from_seed(self.model, domain, int(seed), psi), []
+
     def translate(
         self,
         source: str | None,
@@ -106,31 +137,25 @@ class Studio:
         aligned: bool,
     ) -> Outcome:
         """Translates the picture in a file; a ValueError says what is wrong with an argument."""
-        if source is None:
-            raise ValueError("there is no source yet; drop a portrait into the first box")
         start = time.perf_counter()
-        prepared = self.prepare(source, aligned)
-        notes = list(prepared.notes)
-        if style_from == REFERENCE:
-            if reference is None:
-                raise ValueError("there is no reference yet; drop one, or take the style from a seed")
-            shown = self.prepare(reference, aligned)
-            notes += [f"Reference: {note}" for note in shown.notes]
-            style = self.translator.style(shown.image, domain)
-        else:
-            if seed is None or seed != int(seed):
-                raise ValueError("the seed has to be a whole number, 0 or above")
-            style = styles.from_seed(self.model, domain, int(seed), psi)
+        prepared = self.source(source, aligned)
+        style, notes = self.style(domain, style_from, seed, psi, reference, aligned)
         encoded = self.translator.with_masks(prepared.encoded, masks)
         ready = time.perf_counter()
         image = images.to_pil(self.translator.decode(encoded, style))
         end = time.perf_counter()
         times = f"**{1000 * (end - start):.0f} ms** ({1000 * (end - ready):.0f} ms of it decoding; {self.translator.path})"
         overlay = _overlay(prepared.image, encoded.masks[0]) if encoded.masks is not None else None
-        return Outcome(image, prepared.image, overlay, "  \n".join([times, *notes]))
+        return Outcome(image, prepared.image, overlay, "  \n".join([times, *prepared.notes, *notes]))
+
+    def source(self, path: str | None, aligned: bool) -> Prepared:
+        """`prepare`, with a sentence where there is no picture yet."""
+        if path is None:
+            raise ValueError("there is no source yet; drop a portrait into the first box")
+        return self.prepare(path, aligned)
 
 
-def _overlay(image: Image.Image, mask: torch.Tensor) -> Image.Image:
+def _overlay(image: Image.Image, mask: Tensor) -> Image.Image:
     """The mask (1, 1, H, W), in orange over the source."""
     x = images.to_tensor(image)
     share = 0.7 * F.interpolate(mask, size=x.shape[-2:], mode="bilinear")

@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan import zoo
-from stargan.ui.studio import REFERENCE, SEED, Studio, picture_input
+from stargan.ui.studio import REFERENCE, SEED, Studio, masks_switch, picture_input, sentence
 
 MAX_SEED = 2**31 - 1
 
@@ -36,15 +36,7 @@ def tab(studio: Studio) -> None:
                 )
             with gr.Group(visible=False) as by_reference:
                 reference = picture_input("Reference portrait", "reference", 240)
-            masks = gr.Checkbox(
-                studio.has_masks,
-                label="Keep the face (FAN masks)",
-                elem_id="masks",
-                interactive=studio.has_masks,
-                info="Eyes, brows, nose, mouth and jaw of the source survive."
-                if studio.has_masks
-                else "This model has no face alignment network, so there are no masks.",
-            )
+            masks = masks_switch(studio, "masks")
         with gr.Column(min_width=300):
             result = gr.ImageSlider(
                 label="Before and after", elem_id="result", type="pil", format="png", interactive=False, height=420, max_height=420
@@ -66,8 +58,7 @@ def tab(studio: Studio) -> None:
         try:
             done = studio.translate(source, domain, style_from, seed, psi, reference, masks, aligned)
         except ValueError as error:
-            text = str(error)
-            raise gr.Error(f"{text[:1].upper()}{text[1:]}.".replace("..", "."), title="", print_exception=False) from None
+            raise sentence(error) from None
         return (done.source, done.image), done.source, done.overlay, done.status
 
     inputs = [source, domain, style_from, seed, psi, reference, masks, aligned]

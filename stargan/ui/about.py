@@ -1,0 +1,86 @@
+"""The About tab: the model's card, and how it works."""
+
+from __future__ import annotations
+
+import re
+
+import gradio as gr
+
+from stargan import zoo
+from stargan.ui.studio import Studio
+
+HOW = """
+### How it works
+
+A **style** is 64 numbers that say how a picture looks within its domain. They come from a seed, through the *mapping network*, or
+from another picture of the domain, through the *style encoder*. The *generator* squeezes the source until little but its pose and
+expression is left, then builds a picture up again; at every stage, adaptive instance normalisation lets the style decide on
+contrast and brightness of each feature. What the landmarks of a *face alignment network* (FAN) mark is handed around the
+squeeze, edges only, so that the source's face survives. A *discriminator* with a branch for each domain, needed for training alone,
+taught all of them ([StarGAN v2](https://arxiv.org/abs/1912.01865)).
+"""
+
+
+def _box(x: int, y: int, width: int, text: str, kind: str) -> str:
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="44" rx="8"/>'
+        f'<text x="{x + width / 2}" y="{y + 27}" text-anchor="middle">{text}</text>'
+    )
+
+
+def _arrow(points: str) -> str:
+    return f'<polyline points="{points}" marker-end="url(#tip)"/>'
+
+
+DIAGRAM = (
+    '<svg id="diagram" viewBox="0 0 760 250" role="img" aria-label="Source to encoder to decoder to result; masks go around; '
+    'seed or reference give the style of the decoder"><defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
+    'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
+    + _box(10, 20, 100, "source", "data")
+    + _box(190, 20, 130, "encoder", "net")
+    + _box(430, 20, 130, "decoder", "net")
+    + _box(650, 20, 100, "result", "data")
+    + _box(190, 100, 130, "FAN masks", "net")
+    + _box(10, 190, 100, "reference", "data")
+    + _box(190, 190, 130, "style encoder", "net")
+    + _box(430, 110, 130, "style (64)", "data")
+    + _box(650, 190, 100, "seed", "data")
+    + _box(430, 190, 130, "mapping network", "net")
+    + _arrow("110,42 188,42")
+    + _arrow("320,42 428,42")
+    + _arrow("560,42 648,42")
+    + _arrow("60,64 60,122 188,122")
+    + _arrow("320,122 375,122 375,52 428,52")
+    + _arrow("110,212 188,212")
+    + _arrow("320,212 375,212 375,140 428,140")
+    + _arrow("495,110 495,66")
+    + _arrow("650,212 562,212")
+    + _arrow("495,190 495,156")
+    + "</svg>"
+)
+
+
+def card(studio: Studio) -> str:
+    """The model's card, as far as it can be shown here; without one, what the file says."""
+    path = zoo.available().get(studio.model.name)
+    text = path.with_name("README.md") if path is not None else None
+    if text is None or not text.exists():
+        return f"#### {studio.model.name}\n\nLicence of the weights: {studio.model.licence or 'not said in the file'}."
+    # Pictures stand beside the card, where the browser cannot reach them.
+    without = re.sub(r"^!\[.*\]\(.*\)\n", "", text.read_text(), flags=re.MULTILINE)
+    return re.sub("^#", "####", without, flags=re.MULTILINE)
+
+
+def tab(studio: Studio) -> None:
+    """Builds the tab inside the Blocks that are open."""
+    config = studio.model.config
+    numbers = sum(p.numel() for net in studio.model.networks.values() for p in net.parameters())
+    facts = f"{config.image_size} px, domains {', '.join(config.domains)}, {numbers / 1e6:.1f} million parameters"
+    with gr.Column(elem_id="about"):
+        gr.Markdown(HOW)
+        gr.HTML(DIAGRAM)
+        gr.Markdown(f"### The model: {facts}\n\n{card(studio)}")
+        gr.Markdown(
+            "### Your pictures\n\nThey stay on the machine that runs this page; uploads and results are deleted after an hour. "
+            "Nothing about them is logged."
+        )
