@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 
 import torch
@@ -69,3 +71,23 @@ def mix(styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     if bool((share < 0).any()) or share.sum() <= 0:
         raise ValueError(f"the weights are {list(weights)}; they have to be 0 or above, at least one of them above")
     return (share / share.sum()) @ torch.stack(list(styles))
+
+
+def to_json(style: Tensor, model: Model, domain: str) -> str:
+    """A style (style_dim,) as text that `from_json` reads, with the model and the domain that it was made for."""
+    numbers = [float(f"{value:.6g}") for value in style.tolist()]
+    return json.dumps({"model": model.name, "domain": domain, "style": numbers})
+
+
+def from_json(text: str, model: Model) -> Tensor:
+    """The style (style_dim,) that `to_json` wrote; ValueError where the text is none, or of a style of other length."""
+    try:
+        numbers = json.loads(text)["style"]
+        fine = isinstance(numbers, list) and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        fine = False
+    if not fine:
+        raise ValueError('this is no style; paste what "Style as JSON" shows')
+    if len(numbers) != model.config.style_dim:
+        raise ValueError(f"this style has {len(numbers)} numbers, this model takes {model.config.style_dim}; use one of its own")
+    return torch.tensor(numbers, dtype=torch.float32)

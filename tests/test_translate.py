@@ -240,6 +240,18 @@ def test_reference_styles_differ_by_picture_and_domain(golden_model: Model) -> N
     assert not torch.allclose(style, styles.from_reference(golden_model, portrait(1, 100), "b"))
 
 
+def test_a_style_survives_being_written_down(golden_model: Model) -> None:
+    style = styles.from_seed(golden_model, "a", 7)
+    read = styles.from_json(styles.to_json(style, golden_model, "a"), golden_model)
+    torch.testing.assert_close(read, style, atol=1e-5, rtol=1e-5)
+    lists = ('{"style": "a"}', '{"style": [1, null]}', '{"style": [NaN]}', '{"style": [true]}')
+    for text in ("", "seven", "[1, 2]", *lists, "[" * 10**5):
+        with pytest.raises(ValueError, match="no style"):
+            styles.from_json(text, golden_model)
+    with pytest.raises(ValueError, match="2 numbers.*64"):
+        styles.from_json('{"style": [1, 2.5]}', golden_model)
+
+
 def test_mixing_and_interpolation() -> None:
     a, b = torch.zeros(64), torch.ones(64)
     torch.testing.assert_close(styles.interpolate(a, b, 0.25), torch.full((64,), 0.25))

@@ -87,11 +87,11 @@ def _styles(
     if style_from == SEED:
         first = -1 if seed is None else int(seed)
         return [
-            (label(f"seed {s}", size), studio.style(domain, SEED, s, psi, None, aligned)[0]) for s in range(first, first + count)
+            (label(f"seed {s}", size), studio.style(domain, SEED, s, psi, [], aligned)[0]) for s in range(first, first + count)
         ]
     if not 1 <= len(references) <= MOST:
         raise ValueError(f"there are {len(references)} references; give 1 to {MOST}")
-    return [(studio.prepare(r, aligned).image, studio.style(domain, REFERENCE, 0, psi, r, aligned)[0]) for r in references]
+    return [(studio.prepare(r, aligned).image, studio.style(domain, REFERENCE, 0, psi, [(r, 1.0)], aligned)[0]) for r in references]
 
 
 def rows(

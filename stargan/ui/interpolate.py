@@ -92,7 +92,7 @@ def tab(studio: Studio) -> None:
 
     def ends(psi: float, aligned: bool, values: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
         def end(domain: str, style_from: str, seed: float | None, reference: str | None) -> Tensor:
-            return studio.style(domain, style_from, seed, psi, reference, aligned)[0]
+            return studio.style(domain, style_from, seed, psi, [(reference, 1.0)], aligned)[0]
 
         return end(*values[:4]), end(*values[4:])
 
@@ -197,7 +197,7 @@ def _further(studio: Studio, way: str, domain: str, psi: float) -> list[Tensor]:
         head, _, seed = part.rpartition(":")
         if not seed.strip().isdecimal():
             raise ValueError(f"{part!r} is no seed; write seeds as 7, or woman:12, with commas between them")
-        stops.append(studio.style(head.strip() or domain, SEED, int(seed), psi, None, True)[0])
+        stops.append(studio.style(head.strip() or domain, SEED, int(seed), psi, [], True)[0])
     if len(stops) > MOST_STYLES - 2:
         raise ValueError(f"that is a way through {len(stops) + 2} styles; take at most {MOST_STYLES}")
     return stops

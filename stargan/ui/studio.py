@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Timer
@@ -23,7 +24,7 @@ from stargan.translate import Encoded, Translator
 
 KEPT_SOURCES = 32
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
-SEED, REFERENCE = "seed", "reference"
+SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 
 
 def sentence(error: ValueError) -> gr.Error:
@@ -62,11 +63,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Outcome:
-    """image is the translation, source the square it was made from, overlay the mask over the source (None without)."""
+    """image is the translation, source the square it was made from, overlay the mask over the source (None without), style
+    (style_dim,) the style."""
 
     image: Image.Image
     source: Image.Image
     overlay: Image.Image | None
+    style: Tensor
     status: str
 
 
@@ -113,14 +116,27 @@ class Studio:
         return prepared
 
     def style(
-        self, domain: str, style_from: str, seed: float | None, psi: float, reference: str | None, aligned: bool
+        self,
+        domain: str,
+        style_from: str,
+        seed: float | None,
+        psi: float,
+        references: Sequence[tuple[str | None, float]],
+        aligned: bool,
+        pasted: str = "",
     ) -> tuple[Tensor, list[str]]:
-        """A style (style_dim,) as a person describes it, and notes for them; a ValueError says what is wrong."""
+        """A style (style_dim,) as a person describes it, and notes for them; references are files with weights. A ValueError says
+        what is wrong."""
+        if style_from == PASTED:
+            return styles.from_json(pasted, self.model), []
         if style_from == REFERENCE:
-            if reference is None:
+            given = [(path, weight) for path, weight in references if path is not None]
+            if not given:
                 raise ValueError("there is no reference yet; drop one, or take the style from a seed")
-            shown = self.prepare(reference, aligned)
-            return self.translator.style(shown.image, domain), [f"Reference: {note}" for note in shown.notes]
+            shown = [self.prepare(path, aligned) for path, _ in given]
+            notes = [f"Reference: {note}" for prepared in shown for note in prepared.notes]
+            found = [self.translator.style(prepared.image, domain) for prepared in shown]
+            return styles.mix(found, [weight for _, weight in given]) if len(found) > 1 else found[0], notes
         if seed is None or seed != int(seed):
             raise ValueError("the seed has to be a whole number, 0 or above")
         return styles.from_seed(self.model, domain, int(seed), psi), []
@@ -128,25 +144,33 @@ class Studio:
     def translate(
         self,
         source: str | None,
-        domain: str,
-        style_from: str,
-        seed: float | None,
-        psi: float,
-        reference: str | None,
-        masks: bool,
         aligned: bool,
+        style: Callable[[], tuple[Tensor, list[str]]],
+        masks: bool,
+        parts: Mapping[str, float] | None = None,
     ) -> Outcome:
-        """Translates the picture in a file; a ValueError says what is wrong with an argument."""
+        """Translates the picture in a file into the style that `style` gives; a ValueError says what is wrong."""
         start = time.perf_counter()
         prepared = self.source(source, aligned)
-        style, notes = self.style(domain, style_from, seed, psi, reference, aligned)
-        encoded = self.translator.with_masks(prepared.encoded, masks)
+        code, notes = style()
+        encoded = self.translator.with_masks(prepared.encoded, masks, parts)
         ready = time.perf_counter()
-        image = images.to_pil(self.translator.decode(encoded, style))
+        image = images.to_pil(self.translator.decode(encoded, code))
         end = time.perf_counter()
         times = f"**{1000 * (end - start):.0f} ms** ({1000 * (end - ready):.0f} ms of it decoding; {self.translator.path})"
         overlay = _overlay(prepared.image, encoded.masks[0]) if encoded.masks is not None else None
-        return Outcome(image, prepared.image, overlay, "  \n".join([times, *prepared.notes, *notes]))
+        return Outcome(image, prepared.image, overlay, code, "  \n".join([times, *prepared.notes, *notes]))
+
+    def others(self, source: str | None, domain: str, first: int, count: int, masks: bool, aligned: bool) -> list[Image.Image]:
+        """The source in the styles of `count` seeds, from `first` on."""
+        encoded = self.translator.with_masks(self.source(source, aligned).encoded, masks)
+        codes = torch.stack([styles.from_seed(self.model, domain, seed) for seed in range(first, first + count)])
+        return [images.to_pil(x) for x in self.translator.decode(encoded, codes)]
+
+    def reconstruct(self, source: str | None, translated: Image.Image, domain: str, masks: bool, aligned: bool) -> Image.Image:
+        """The translated picture in the source's own style of `domain`: what the cycle loss is about (paper, equation 4)."""
+        own = self.translator.style(self.source(source, aligned).image, domain)
+        return images.to_pil(self.translator.decode(self.translator.encode(translated, masks=masks), own))
 
     def source(self, path: str | None, aligned: bool) -> Prepared:
         """`prepare`, with a sentence where there is no picture yet."""

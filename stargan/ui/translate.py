@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from stargan import zoo
-from stargan.ui.studio import REFERENCE, SEED, Studio, masks_switch, picture_input, sentence
+from stargan import styles, zoo
+from stargan.masks import PARTS
+from stargan.ui.studio import PASTED, REFERENCE, SEED, Outcome, Studio, masks_switch, picture_input, sentence
 
 MAX_SEED = 2**31 - 1
+OTHERS = 8  # styles to choose from
+BLENDED = 3  # references
 
 
 def tab(studio: Studio) -> None:
@@ -24,9 +28,12 @@ def tab(studio: Studio) -> None:
             with gr.Row():
                 crop = gr.Image(label="Aligned", elem_id="crop", interactive=False, height=170, min_width=120, buttons=[])
                 overlay = gr.Image(label="Kept", elem_id="overlay", interactive=False, height=170, min_width=120, buttons=[])
+            masks = masks_switch(studio, "masks")
+            switches, strengths = _parts(studio)
         with gr.Column(min_width=280):
             domain = gr.Radio(domains, value=domains[-1], label="Domain", elem_id="domain")
-            style_from = gr.Radio([("Seed", SEED), ("Reference picture", REFERENCE)], value=SEED, label="Style from")
+            kinds = [("Seed", SEED), ("Reference picture", REFERENCE), ("Pasted style", PASTED)]
+            style_from = gr.Radio(kinds, value=SEED, label="Style from")
             with gr.Group() as by_seed:
                 with gr.Row():
                     seed = gr.Number(0, label="Seed", elem_id="seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120)
@@ -35,44 +42,74 @@ def tab(studio: Studio) -> None:
                     0, 1.5, 1.0, step=0.05, label="Psi", elem_id="psi", info="0 is the domain's mean style, above 1 exaggerates."
                 )
             with gr.Group(visible=False) as by_reference:
-                reference = picture_input("Reference portrait", "reference", 240)
-            masks = masks_switch(studio, "masks")
+                references, weights = _references()
+            with gr.Group(visible=False) as by_paste:
+                pasted = gr.Textbox(
+                    "", label="A style as JSON", elem_id="pasted", lines=3, max_lines=3, placeholder='{"style": [...]}'
+                )
+            others = gr.Gallery(
+                label="Other styles", elem_id="others", columns=4, height=220, allow_preview=False, interactive=False, buttons=[]
+            )
+            first = gr.State(1)
+            more = gr.Button("Eight more", elem_id="more")
         with gr.Column(min_width=300):
             result = gr.ImageSlider(
                 label="Before and after", elem_id="result", type="pil", format="png", interactive=False, height=420, max_height=420
             )
             status = gr.Markdown("Drop a portrait to begin.", elem_id="status")
             button = gr.Button("Translate", variant="primary", elem_id="go")
+            with gr.Accordion("Style as JSON", open=False):
+                copied = gr.Textbox(
+                    show_label=False, elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"]
+                )
+            with gr.Accordion("Back to the source", open=False):
+                home = gr.Radio(domains, value=domains[0], label="Domain of the source", elem_id="home")
+                back = gr.Button("Reconstruct", elem_id="reconstruct")
+                again = gr.Image(label="Reconstruction", elem_id="again", interactive=False, height=260, buttons=["download"])
 
-    def translate(
-        source: str | None,
-        domain: str,
-        style_from: str,
-        seed: float | None,
-        psi: float,
-        reference: str | None,
-        masks: bool,
-        aligned: bool,
-    ) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str]:
-        """Translates a portrait. Returns source and result, the aligned source, the mask over it, and how long it took."""
+    shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted]
+    inputs: list[Any] = [*shared, *references[1:], *weights, *switches, *strengths]
+
+    def outcome(values: tuple[Any, ...]) -> Outcome:
+        source, domain, style_from, seed, psi, reference, masks, aligned, pasted, *rest = values
+        files, shares, on, strength = [reference, *rest[:2]], rest[2:5], rest[5:10], rest[10:15]
+        parts = {part: s if o else 0.0 for part, o, s in zip(PARTS, on, strength, strict=True)}
+        blend = list(zip(files, shares, strict=True))
+        return studio.translate(
+            source, aligned, lambda: studio.style(domain, style_from, seed, psi, blend, aligned, pasted), masks, parts
+        )
+
+    def everything(*values: Any) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:
         try:
-            done = studio.translate(source, domain, style_from, seed, psi, reference, masks, aligned)
+            done = outcome(values)
         except ValueError as error:
             raise sentence(error) from None
-        return (done.source, done.image), done.source, done.overlay, done.status
+        text = styles.to_json(done.style, studio.model, values[1])
+        return (done.source, done.image), done.source, done.overlay, done.status, text
 
-    inputs = [source, domain, style_from, seed, psi, reference, masks, aligned]
-    outputs = [result, crop, overlay, status]
-    button.click(translate, inputs, outputs, api_name="translate", show_progress="minimal")
+    def translate(
+        source: str | None, domain: str, style_from: str, seed: float | None, psi: float, reference: str | None, masks: bool,
+        aligned: bool, pasted: str, keep_eyes: bool, keep_brows: bool, keep_nose: bool, keep_mouth: bool, keep_jaw: bool,
+        eyes: float, brows: float, nose: float, mouth: float, jaw: float,
+    ) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:  # fmt: skip
+        """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style."""
+        blend = [None] * (BLENDED - 1) + [1.0] * BLENDED
+        parts = keep_eyes, keep_brows, keep_nose, keep_mouth, keep_jaw, eyes, brows, nose, mouth, jaw
+        return everything(source, domain, style_from, seed, psi, reference, masks, aligned, pasted, *blend, *parts)
 
-    def live(*values: object) -> object:
+    outputs = [result, crop, overlay, status, copied]
+    button.click(everything, inputs, outputs, api_visibility="private", show_progress="minimal")
+    # A caller would have to name every picture box, so the endpoint has one reference alone.
+    gr.Button(visible=False).click(translate, [*shared, *switches, *strengths], outputs, api_name="translate")
+
+    def live(*values: Any) -> Any:
         # Before there is anything to translate, moving a slider is no mistake.
-        if values[0] is None or (values[2] == REFERENCE and values[5] is None):
-            return [gr.skip()] * len(outputs)
-        return translate(*values)  # type: ignore[arg-type]
+        no_reference = values[2] == REFERENCE and all(values[i] is None for i in (5, 9, 10))
+        waits = no_reference or (values[2] == PASTED and not values[8].strip())
+        return [gr.skip()] * len(outputs) if values[0] is None or waits else everything(*values)
 
     gr.on(
-        [c.change for c in (source, domain, style_from, seed, psi, reference, masks, aligned)],
+        [c.change for c in inputs],
         live,
         inputs,
         outputs,
@@ -80,12 +117,81 @@ def tab(studio: Studio) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
     )
+
+    def offer(source: str | None, domain: str, first: int, masks: bool, aligned: bool) -> Any:
+        try:
+            return gr.skip() if source is None else studio.others(source, domain, first, OTHERS, masks, aligned)
+        except ValueError:
+            return []  # the result says why
+
+    offered = [source, domain, first, masks, aligned]
+    gr.on(
+        [c.change for c in (source, domain, first, masks, aligned)],
+        offer,
+        offered,
+        others,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    more.click(lambda: random.randrange(MAX_SEED - OTHERS), None, first, api_visibility="private")
+
+    def choose(first: int, event: gr.SelectData) -> tuple[int, str, float]:
+        return first + event.index, SEED, 1.0
+
+    others.select(choose, first, [seed, style_from, psi], api_visibility="private")
+
+    def reconstruct(*values: Any) -> Image.Image:
+        *given, home = values
+        try:
+            done = outcome(tuple(given))
+            return studio.reconstruct(given[0], done.image, home, given[6], given[7])
+        except ValueError as error:
+            raise sentence(error) from None
+
+    back.click(reconstruct, [*inputs, home], again, api_visibility="private")
     dice.click(lambda: random.randrange(MAX_SEED), None, seed, api_visibility="private")
     style_from.change(
-        lambda value: (gr.update(visible=value == SEED), gr.update(visible=value == REFERENCE)),
+        lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE, PASTED)],
         style_from,
-        [by_seed, by_reference],
+        [by_seed, by_reference, by_paste],
         api_visibility="private",
     )
     if examples := sorted(str(p) for p in Path(zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg")):
         gr.Examples(examples, source, label="Portraits made by this model", examples_per_page=12)
+
+
+def _parts(studio: Studio) -> tuple[list[gr.Checkbox], list[gr.Slider]]:
+    """A switch and a strength for each facial part."""
+    switches, strengths = [], []
+    with gr.Accordion("Parts of the face", open=False, elem_id="parts"):
+        for part in PARTS:
+            with gr.Row(equal_height=True):
+                switches.append(
+                    gr.Checkbox(True, label=f"Keep {part}", elem_id=f"keep-{part}", interactive=studio.has_masks, min_width=100)
+                )
+                strengths.append(
+                    gr.Slider(
+                        0,
+                        1,
+                        1.0,
+                        step=0.05,
+                        label=part.capitalize(),
+                        elem_id=f"part-{part}",
+                        interactive=studio.has_masks,
+                        min_width=140,
+                        buttons=[],
+                    )
+                )
+    return switches, strengths
+
+
+def _references() -> tuple[list[gr.Image], list[gr.Slider]]:
+    """Pictures to take a style from; the further ones are blended in by weight."""
+    pictures = [picture_input("Reference portrait", "reference", 240)]
+    with gr.Accordion("Blend several references", open=False, elem_id="blend"):
+        weights = [gr.Slider(0, 1, 1.0, step=0.05, label="Weight of the first")]
+        for i in range(2, BLENDED + 1):
+            pictures.append(picture_input(f"Reference {i}", f"reference-{i}", 160))
+            weights.append(gr.Slider(0, 1, 1.0, step=0.05, label=f"Weight of reference {i}"))
+    return pictures, weights

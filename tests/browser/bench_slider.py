@@ -1,4 +1,4 @@
-"""How fast the picture follows the slider: python tests/browser/bench_slider.py
+"""How fast the picture follows the slider: PYTHONPATH=. python tests/browser/bench_slider.py
 
 Starts the page, drags the slider of the Interpolate tab in Chromium, and prints the time from each move to its picture.
 """

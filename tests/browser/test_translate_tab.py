@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,69 @@ def test_a_style_from_a_reference(page: Any, portrait_file: Path, tmp_path: Path
     assert np.abs(by_reference - first).mean() > 1
 
 
+def test_each_part_of_the_face_has_a_strength(page: Any, portrait_file: Path) -> None:
+    first = after_change(page, lambda: upload(page, portrait_file))
+    page.get_by_role("button", name="Parts of the face").click()
+    no_mouth = after_change(page, lambda: page.get_by_label("Keep mouth").uncheck())
+    assert np.abs(no_mouth - first).mean() > 0.1
+    eyes = page.locator("#part-eyes input[type=range]")
+    eyes.focus()
+    weaker = after_change(page, lambda: [page.keyboard.press("ArrowLeft") for _ in range(8)])
+    assert np.abs(weaker - no_mouth).mean() > 0.05
+
+
+def test_a_style_of_the_gallery_becomes_the_current_one(page: Any, portrait_file: Path) -> None:
+    after_change(page, lambda: upload(page, portrait_file))
+    page.wait_for_function("document.querySelectorAll('#others img').length == 8", timeout=WAIT)
+    urls = page.eval_on_selector_all("#others img", "images => images.map(image => image.src)")
+    offered = [np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32) for url in urls]
+    chosen = after_change(page, lambda: page.locator("#others button:has(img)").nth(3).click())
+    assert page.locator("#seed input").input_value() == "4"
+    # The gallery's pictures are compressed.
+    assert np.argmin([np.abs(chosen - picture).mean() for picture in offered]) == 3
+
+
+def test_a_style_is_copied_and_pasted(page: Any, portrait_file: Path) -> None:
+    after_change(page, lambda: upload(page, portrait_file))
+    page.get_by_role("button", name="Style as JSON").click()
+    chosen = after_change(page, lambda: page.get_by_role("button", name="Another style").click())
+    text = page.locator("#style-json textarea").input_value()
+    after_change(page, lambda: page.get_by_role("button", name="Another style").click())
+    page.get_by_label("Pasted style").check()
+    page.locator("#pasted textarea").wait_for()
+    again = after_change(page, lambda: page.locator("#pasted textarea").fill(text))
+    assert np.abs(again - chosen).mean() < 0.5
+    page.locator("#pasted textarea").fill("nonsense")
+    page.get_by_text("This is no style; paste what").first.wait_for()
+
+
+def test_references_are_blended_by_weight(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    after_change(page, lambda: upload(page, portrait_file))
+    page.get_by_label("Align the face").uncheck()
+    page.get_by_label("Reference picture").check()
+    Image.fromarray(255 - data.astronaut()[:256, 90:346]).save(tmp_path / "one.png")
+    Image.fromarray(data.coffee()).save(tmp_path / "two.png")
+    page.locator("#reference input[type=file]").first.wait_for(state="attached")
+    one = after_change(page, lambda: upload(page, tmp_path / "one.png", "#reference"))
+    page.get_by_role("button", name="Blend several references").click()
+    page.locator("#reference-2 input[type=file]").first.wait_for(state="attached")
+    both = after_change(page, lambda: upload(page, tmp_path / "two.png", "#reference-2"))
+    assert np.abs(both - one).mean() > 0.5
+
+
+def test_the_source_comes_back(page: Any, portrait_file: Path) -> None:
+    page.get_by_role("button", name="Back to the source").click()
+    page.get_by_role("button", name="Reconstruct").click()
+    page.get_by_text("There is no source yet").first.wait_for()
+    translated = after_change(page, lambda: upload(page, portrait_file))
+    page.locator("#home").get_by_label("woman").check()
+    page.get_by_role("button", name="Reconstruct").click()
+    image = page.locator("#again img").first
+    image.wait_for(timeout=WAIT)
+    found = np.asarray(Image.open(io.BytesIO(page.request.get(image.get_attribute("src")).body())).convert("RGB"), np.float32)
+    assert found.shape == translated.shape and np.abs(found - translated).mean() > 1
+
+
 def test_a_wrong_file_gets_a_sentence_and_the_page_lives_on(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.png"
     wrong.write_text("this is no picture")
@@ -124,7 +188,7 @@ def test_the_endpoint(address: str, portrait_file: Path) -> None:
     client = Client(address, verbose=False)
     pictures = []
     for domain, seed in (("man", 1), ("woman", 1), ("woman", 2)):
-        (before, after), aligned, overlay, words = client.predict(
+        (before, after), aligned, overlay, words, style = client.predict(
             source=handle_file(str(portrait_file)),
             domain=domain,
             style_from="seed",
@@ -136,6 +200,7 @@ def test_the_endpoint(address: str, portrait_file: Path) -> None:
             api_name="/translate",
         )
         assert all(Path(p).exists() for p in (before, aligned, overlay)) and " ms" in words
+        assert len(json.loads(style)["style"]) == 64
         pictures.append(np.asarray(Image.open(after).convert("RGB"), np.float32))
     assert np.abs(pictures[0] - pictures[1]).mean() > 1 and np.abs(pictures[1] - pictures[2]).mean() > 1
     with pytest.raises(Exception, match="there is no domain 'cat'|not in the list of choices|cat"):
