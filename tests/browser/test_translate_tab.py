@@ -176,10 +176,12 @@ def test_translating_nothing_says_what_to_do(page: Any) -> None:
     page.get_by_text("There is no source yet; drop a portrait").wait_for()
 
 
-def test_the_page_fits_a_phone(browser: Any, address: str) -> None:
+def test_the_page_fits_a_phone(browser: Any, address: str, portrait_file: Path) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(address)
     page.get_by_role("button", name="Translate", exact=True).wait_for()
+    after_change(page, lambda: upload(page, portrait_file))
+    page.wait_for_function("document.querySelectorAll('#others img').length == 8", timeout=WAIT)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
