@@ -14,8 +14,10 @@ from train import loop, losses
 from train.augment import NUMBERS, diff_augment
 from train.config import TrainConfig
 
-# Two iterations amplify rounding: inputs changed in the seventh digit move the losses of the second one by some 1e-3.
-TOLERANCE = (1e-3, 1e-2)
+# The first iteration agrees to 3e-4. Its steps go by the signs of gradients (Adam without a first moment), which rounding decides
+# where a gradient is about zero: the plain algorithm itself, run on one thread instead of two, gives another second iteration by
+# as much as 1.4e-2.
+TOLERANCE = (1e-3, 2e-2)
 
 
 @pytest.mark.parametrize("case", ["losses_128_hpf1_cap128", "losses_256_hpf0_cap64"])
