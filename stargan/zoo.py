@@ -1,19 +1,97 @@
-"""Models by name: bundled under weights/, or made here under runs/."""
+"""Models by name: bundled under weights/, made here under runs/, published by the paper's authors, or on the Hub."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from stargan import checkpoint
-from stargan.checkpoint import Model
+from stargan.checkpoint import CheckpointError, Model
+from stargan.download import Progress, ZooError, download
+from stargan.fan import FAN
+from stargan.networks import HighPass
+
+__all__ = ["DEFAULT", "ROOT", "Entry", "File", "LicenceNotAccepted", "ZooError", "available", "cache", "download", "downloadable", "load"]
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "portraits-128"
+HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.safetensors))?")
 
 
-class ZooError(ValueError):
-    """A model name that stands for nothing here; the sentence lists those that do."""
+@dataclass(frozen=True)
+class File:
+    """A file on the web. size in bytes and sha256 in hexadecimal, None where its authors state none."""
+
+    address: str
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published model. w_hpf: the divisor of its high-pass filter, 0 without one. fan: fetched where the model holds none."""
+
+    name: str
+    licence: str
+    source: str
+    domains: tuple[str, ...]
+    w_hpf: float
+    model: File
+    fan: File | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the model's file, None where not known."""
+        return self.model.size
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are kept."""
+        return cache() / self.name
+
+    @property
+    def here(self) -> bool:
+        """Whether it has been downloaded."""
+        return (self.folder / self.model.name).is_file()
+
+
+CC_BY_NC = "CC BY-NC 4.0"
+AUTHORS = "https://github.com/clovaai/stargan-v2"
+# Their authors state neither sizes nor hashes.
+PUBLISHED = {
+    "celeba-hq-256": Entry(
+        "celeba-hq-256", CC_BY_NC, AUTHORS, ("female", "male"), w_hpf=1.0,
+        model=File("https://www.dropbox.com/s/96fmei6c93o8b8t/100000_nets_ema.ckpt?dl=1", "100000_nets_ema.ckpt"),
+        fan=File("https://www.dropbox.com/s/tjxpypwpt38926e/wing.ckpt?dl=1", "wing.ckpt"),
+    ),
+    "afhq-256": Entry(
+        "afhq-256", CC_BY_NC, AUTHORS, ("cat", "dog", "wild"), w_hpf=0.0,
+        model=File("https://www.dropbox.com/s/etwm810v25h42sn/100000_nets_ema.ckpt?dl=1", "100000_nets_ema.ckpt"),
+    ),
+}  # fmt: skip
+
+
+class LicenceNotAccepted(ZooError):
+    """A published model that is not here yet, under a licence that nobody has accepted. entry: which one."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(
+            f"{entry.name} is not here yet, and its authors ({entry.source}) publish it under {entry.licence}; "
+            f"accept that licence (accept_licence=True) to download it"
+        )
+        self.entry = entry
+
+
+def cache() -> Path:
+    """The folder of what was downloaded: $STARGAN_CACHE, or ~/.cache/stargan."""
+    return Path(os.path.expanduser(os.environ.get("STARGAN_CACHE") or "~/.cache/stargan"))
 
 
 def available() -> dict[str, Path]:
@@ -25,19 +103,117 @@ def available() -> dict[str, Path]:
     return found
 
 
-def load(name: str) -> Model:
-    """The model of that name, or in that file (.safetensors or a published .ckpt).
+def downloadable() -> dict[str, Entry]:
+    """Published models by name, whether downloaded or not."""
+    return dict(PUBLISHED)
 
-    ZooError where there is neither; CheckpointError where the file cannot be used.
+
+def load(name: str, accept_licence: bool = False, progress: Progress | None = None) -> Model:
+    """The model of that name, in that file (.safetensors or a published .ckpt), or on the Hub: `hf:user/name`, where wished with
+    `@revision` and then `:file.safetensors`, model.safetensors by default.
+
+    accept_licence: whether a published model may be downloaded under its `Entry.licence`. progress: as `download` calls it.
+
+    LicenceNotAccepted where a published model would have to be downloaded without; ZooError where there is none of these, or it
+    cannot be fetched; CheckpointError where the file cannot be used.
     """
     models = available()
     if name in models:
         model = checkpoint.load(models[name])
+    elif name in PUBLISHED:
+        model = _published(PUBLISHED[name], accept_licence, progress)
+    elif name.startswith("hf:"):
+        model = checkpoint.load(_from_hub(name))
     elif os.path.isfile(name):
         model = checkpoint.load(name)
     else:
-        raise ZooError(
-            f"there is no model {name!r}; give a model file, or one of {', '.join(models) or 'none bundled here'}"
-        )
+        names = ", ".join([*models, *PUBLISHED])
+        raise ZooError(f"there is no model {name!r}; give a model file, hf:user/name on the Hub, or one of {names}")
     model.name = model.name or name
     return model
+
+
+def _published(entry: Entry, accept_licence: bool, progress: Progress | None) -> Model:
+    def fetch(file: File) -> Path:
+        target = entry.folder / file.name
+        if not accept_licence and not target.is_file():
+            raise LicenceNotAccepted(entry)
+        return download(file.address, target, file.sha256, file.size, progress)
+
+    path = fetch(entry.model)
+    try:
+        model = _joined(entry, path, fetch) if entry.w_hpf else checkpoint.load_published(path, entry.domains)
+    except CheckpointError as error:
+        raise ZooError(f"{error}; remove {entry.folder}, so that it is downloaded anew") from None
+    model.name, model.licence = entry.name, entry.licence
+    return model
+
+
+def _joined(entry: Entry, path: Path, fetch: Callable[[File], Path]) -> Model:
+    """As `checkpoint.load_published`, with what the file may lack: the high-pass filter, which the authors' first code did not save,
+    and the FAN."""
+    content = _read(path)
+    if isinstance(generator := content.get("generator"), dict):
+        generator.setdefault("hpf.filter", HighPass(entry.w_hpf).filter)
+    tensors = checkpoint._flat(content, path)
+    config = checkpoint._infer(tensors, entry.domains, path)
+    fan = checkpoint._infer_fan(tensors, path) if "fan" in content else None
+    model = checkpoint._blank(config, fan, path)
+    checkpoint._fill(model.networks, tensors, path)
+    if model.fan is None and entry.fan is not None:
+        model.fan = _fan(fetch(entry.fan))
+    return model
+
+
+def _fan(path: Path) -> FAN:
+    """The published FAN: what of its `state_dict` is not in our network belongs to training."""
+    state = _read(path).get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} has no 'state_dict'; it is not the published FAN")
+    tensors = {f"fan.{key.removeprefix('module.')}": value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    with torch.device("meta"):
+        fan = FAN(checkpoint._infer_fan(tensors, path))
+    wanted = {f"fan.{key}" for key in fan.state_dict()}
+    checkpoint._fill({"fan": fan}, {key: value for key, value in tensors.items() if key in wanted}, path)
+    return fan
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    """The dict in a .ckpt; what would run code is refused."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
+        raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no dict of networks")
+    return content
+
+
+def _from_hub(name: str) -> Path:
+    match = HUB.fullmatch(name)
+    if match is None:
+        raise ZooError(f"{name!r} is no model on the Hub; write hf:user/name, hf:user/name@revision or hf:user/name:file.safetensors")
+    # Slow to import, and needed for these names only.
+    from huggingface_hub import errors, hf_hub_download
+
+    repository, revision, file = match[1], match[2], match[3] or "model.safetensors"
+    page = f"https://huggingface.co/{repository}"
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision))
+    except errors.GatedRepoError:
+        raise ZooError(f"{repository} is gated; ask for access on {page} and log in with `hf auth login`") from None
+    except errors.RepositoryNotFoundError:
+        raise ZooError(f"the Hub has no repository {repository}, or it is private; check {page} or log in with `hf auth login`") from None
+    except errors.RevisionNotFoundError:
+        raise ZooError(f"{repository} has no revision {revision!r}; choose one that {page} shows") from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        raise ZooError(f"{repository} is not here yet and the Hub cannot be reached; connect to the network and try again") from None
+    except errors.EntryNotFoundError:
+        raise ZooError(f"{repository} has no file {file}; name another one, as in hf:{repository}:file.safetensors") from None
+    except errors.HFValidationError:
+        raise ZooError(f"{repository!r} cannot be the name of a repository; copy it from its page on the Hub") from None
+    except Exception as error:  # The Hub's client is built on other HTTP libraries in other versions.
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise ZooError(f"{repository} could not be fetched from the Hub ({reason.rstrip('.')}); try again later") from None

@@ -1,0 +1,122 @@
+"""Many visitors at once: PYTHONPATH=. python tests/load.py [--clients 20] [--calls 10]
+
+Starts the page; each client calls /translate with sources and seeds of its own, and compares what comes back with what the model
+makes of them. Prints how many calls were lost or mixed up, how long they took and waited, and the server's memory before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from stargan import images, styles, zoo
+from stargan.translate import Translator
+
+
+def memory(process: subprocess.Popen[bytes]) -> float:
+    """GiB that a process holds now."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 2**20
+    raise ValueError("this system does not say how much memory a process holds")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--calls", type=int, default=10, help="of each client (default: %(default)s)")
+    options = parser.parse_args()
+    model = zoo.load(zoo.DEFAULT)
+    translator = Translator(model)
+    domains = model.config.domains
+    folder = Path(tempfile.mkdtemp())
+    examples = sorted((zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg"))
+    for i in range(options.clients):
+        source = images.centre_crop(images.read(examples[i % len(examples)]), model.config.image_size)
+        made = translator.decode(translator.encode(source), styles.from_seed(model, domains[i % len(domains)], 10_000 + i))
+        images.to_pil(made).save(folder / f"{i}.png")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "app.py", "--no-compile", "--port", str(port)]
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen(command, cwd=zoo.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lost: list[str] = []
+    mixed: list[str] = []
+    seconds: list[float] = []
+    lock = threading.Lock()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.3)
+
+        def visit(i: int) -> None:
+            path = folder / f"{i}.png"
+            encoded = translator.encode(images.read(path))
+            client = Client(url, verbose=False)
+            for call in range(options.calls):
+                domain, seed = domains[(i + call) % len(domains)], 100 * i + call
+                start = time.perf_counter()
+                try:
+                    (_, after), *_ = client.predict(
+                        source=handle_file(str(path)), domain=domain, style_from="seed", seed=seed, psi=1.0, reference=None,
+                        masks=True, aligned=False, api_name="/translate",
+                    )  # fmt: skip
+                    took = time.perf_counter() - start
+                    content = Path(after).read_bytes()
+                except Exception as error:
+                    with lock:
+                        lost.append(f"client {i}, call {call}: {error}")
+                    continue
+                wanted = images.to_pil(translator.decode(encoded, styles.from_seed(model, domain, seed)))
+                found = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
+                with lock:
+                    seconds.append(took)
+                    # Another style or face is further off than bf16 rounding with another number of threads.
+                    if np.abs(found - np.asarray(wanted, np.float32)).mean() > 1:
+                        mixed.append(f"client {i}, call {call}")
+
+        visit(0)  # what is loaded once is loaded
+        seconds.clear()
+        before = memory(process)
+        start = time.perf_counter()
+        threads = [threading.Thread(target=visit, args=(i,)) for i in range(options.clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        whole, after = time.perf_counter() - start, memory(process)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    seconds.sort()
+    print(f"{options.clients} clients, {options.clients * options.calls} calls in {whole:.1f} s")
+    print(f"{len(lost)} lost, {len(mixed)} mixed up")
+    print(f"waited {statistics.median(seconds):.2f} s in the median, {seconds[-1]:.2f} s at most")
+    print(f"server's memory: {before:.2f} GiB before, {after:.2f} GiB after")
+    for line in [*lost, *mixed]:
+        print(line)
+    return 1 if lost or mixed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
