@@ -1,4 +1,4 @@
-"""The page: one file a tab, over `studio.Studio`."""
+"""The page: one file a tab, over `studio.Library`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gradio as gr
 from stargan import zoo
 from stargan.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, translate
-from stargan.ui.studio import Studio
+from stargan.ui.studio import Library
 
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the visitor's system: nothing is fetched from elsewhere.
@@ -26,16 +26,14 @@ def build(model: str, threads: int = 0, compiled: bool = True) -> gr.Blocks:
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
         try:
-            studio = Studio(zoo.load(model), threads, compiled)
+            library = Library(model, threads, compiled)
         except (zoo.ZooError, CheckpointError) as error:
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo
-        with gr.Tab("Translate"):
-            translate.tab(studio)
-        with gr.Tab("Interpolate"):
-            interpolate.tab(studio)
-        with gr.Tab("Grid"):
-            grid.tab(studio)
-        with gr.Tab("About"):
-            about.tab(studio)
+        picker = gr.Dropdown(library.names(), value=model, label="Model", elem_id="model", filterable=False)
+        # Training may have made one since the page was opened.
+        picker.focus(lambda: gr.update(choices=library.names()), None, picker, api_visibility="private", show_progress="hidden")
+        for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid), ("About", about)):
+            with gr.Tab(name):
+                module.tab(library, picker)
     return demo

@@ -7,7 +7,7 @@ import re
 import gradio as gr
 
 from stargan import zoo
-from stargan.ui.studio import Studio
+from stargan.ui.studio import Library, Studio
 
 HOW = """
 ### How it works
@@ -71,16 +71,21 @@ def card(studio: Studio) -> str:
     return re.sub("^#", "####", without, flags=re.MULTILINE)
 
 
-def tab(studio: Studio) -> None:
-    """Builds the tab inside the Blocks that are open."""
+def _text(studio: Studio) -> str:
     config = studio.model.config
     numbers = sum(p.numel() for net in studio.model.networks.values() for p in net.parameters())
     facts = f"{config.image_size} px, domains {', '.join(config.domains)}, {numbers / 1e6:.1f} million parameters"
+    return f"### The model: {facts}\n\n{card(studio)}"
+
+
+def tab(library: Library, model: gr.Dropdown) -> None:
+    """Builds the tab inside the Blocks that are open, for the model that is chosen."""
     with gr.Column(elem_id="about"):
         gr.Markdown(HOW)
         gr.HTML(DIAGRAM)
-        gr.Markdown(f"### The model: {facts}\n\n{card(studio)}")
+        text = gr.Markdown(_text(library.get(library.default)))
         gr.Markdown(
             "### Your pictures\n\nThey stay on the machine that runs this page; uploads and results are deleted after an hour. "
             "Nothing about them is logged."
         )
+    model.change(lambda name: _text(library.get(name)), model, text, api_visibility="private", show_progress="hidden")

@@ -12,23 +12,23 @@ from torch import Tensor
 
 from stargan import images
 from stargan.batch import label
-from stargan.ui.studio import REFERENCE, SEED, Studio, masks_switch, sentence
+from stargan.ui.studio import REFERENCE, SEED, Library, Studio, domain_state, masks_state, masks_switch, sentence
 
 MOST = 8  # sources, and styles
 
 
-def tab(studio: Studio) -> None:
-    """Builds the tab inside the Blocks that are open. Its endpoint is /grid."""
-    domains = list(studio.model.config.domains)
+def tab(library: Library, model: gr.Dropdown) -> None:
+    """Builds the tab inside the Blocks that are open, for the model that is chosen. Its endpoint is /grid."""
+    initial = library.get(library.default)
     with gr.Row(elem_id="grid"):
         with gr.Column(min_width=280):
             sources = gr.File(
                 label=f"Sources, up to {MOST}", file_count="multiple", file_types=["image"], elem_id="grid-sources", height=170
             )
             aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares are used as they are.")
-            masks = masks_switch(studio, "grid-masks")
+            masks = masks_switch(initial, "grid-masks")
         with gr.Column(min_width=280):
-            domain = gr.Radio(domains, value=domains[-1], label="Domain of the styles", elem_id="grid-domain")
+            domain = gr.Radio(label="Domain of the styles", elem_id="grid-domain", **domain_state(initial))
             style_from = gr.Radio([("Seeds", SEED), ("Reference pictures", REFERENCE)], value=SEED, label="Styles from")
             with gr.Group() as by_seed:
                 count = gr.Slider(1, MOST, 5, step=1, label="Styles")
@@ -57,19 +57,28 @@ def tab(studio: Studio) -> None:
 
     def grid(
         sources: list[str] | None, domain: str, style_from: str, count: float, seed: float | None, psi: float,
-        references: list[str] | None, masks: bool, aligned: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
+        references: list[str] | None, masks: bool, aligned: bool, model: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[tuple[Image.Image, str]]:  # fmt: skip
         """Every source in every style. Rows are shown as they are made; pictures that cannot be used are named at the end."""
         try:
+            studio = library.get(model)
             columns = _styles(studio, domain, style_from, int(count), seed, psi, references or [], aligned)
             yield from rows(studio, sources or [], columns, masks, aligned, progress)
         except ValueError as error:
             raise sentence(error) from None
 
     running = make.click(
-        grid, [sources, domain, style_from, count, seed, psi, references, masks, aligned], [result, status], api_name="grid"
+        grid, [sources, domain, style_from, count, seed, psi, references, masks, aligned, model], [result, status], api_name="grid"
     )
     cancel.click(lambda: "Cancelled.", None, status, cancels=[running], api_visibility="private")
+    model.change(
+        lambda name: (gr.update(**domain_state(library.get(name))), gr.update(**masks_state(library.get(name)))),
+        model,
+        [domain, masks],
+        api_visibility="private",
+        show_progress="hidden",
+    )
     dice.click(lambda: random.randrange(2**31 - MOST), None, seed, api_visibility="private")
     style_from.change(
         lambda value: (gr.update(visible=value == SEED), gr.update(visible=value == REFERENCE)),

@@ -16,7 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from stargan import images, styles, video
-from stargan.ui.studio import REFERENCE, SEED, Studio, masks_switch, picture_input, sentence
+from stargan.ui.studio import (
+    REFERENCE,
+    SEED,
+    Library,
+    Studio,
+    domain_state,
+    masks_state,
+    masks_switch,
+    picture_input,
+    sentence,
+)
 
 STEPS = 9  # of the strip
 FPS = 25
@@ -40,11 +50,11 @@ class End:
         return [self.domain, self.style_from, self.seed, self.reference]
 
 
-def _end(name: str, domains: list[str], domain: str, seed: int) -> End:
+def _end(name: str, studio: Studio, position: int, seed: int) -> End:
     key = f"style-{name.lower()}"
     with gr.Column(min_width=260, elem_id=key):
         gr.Markdown(f"### Style {name}")
-        of_domain = gr.Radio(domains, value=domain, label=f"Domain {name}")
+        of_domain = gr.Radio(label=f"Domain {name}", **domain_state(studio, position))
         style_from = gr.Radio([("Seed", SEED), ("Reference picture", REFERENCE)], value=SEED, label=f"Style {name} from")
         number = gr.Number(seed, label=f"Seed {name}", precision=0, minimum=0, maximum=2**31 - 1)
         with gr.Group(visible=False) as by_reference:
@@ -58,16 +68,16 @@ def _end(name: str, domains: list[str], domain: str, seed: int) -> End:
     return End(of_domain, style_from, number, reference)
 
 
-def tab(studio: Studio) -> None:
-    """Builds the tab inside the Blocks that are open. Its endpoints are /interpolate, /strip and /video."""
-    domains = list(studio.model.config.domains)
+def tab(library: Library, model: gr.Dropdown) -> None:
+    """Builds the tab inside the Blocks that are open, for the chosen model. Its endpoints are /interpolate, /strip, /video."""
+    initial = library.get(library.default)
     with gr.Row(elem_id="interpolate"):
         with gr.Column(min_width=260):
             source = picture_input("Source", "interpolate-source", 260)
             aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares are used as they are.")
-            masks = masks_switch(studio, "interpolate-masks")
-        a = _end("A", domains, domains[0], 1)
-        b = _end("B", domains, domains[-1], 2)
+            masks = masks_switch(initial, "interpolate-masks")
+        a = _end("A", initial, 0, 1)
+        b = _end("B", initial, -1, 2)
         with gr.Column(min_width=300):
             result = gr.Image(
                 label="Between A and B", elem_id="between", interactive=False, height=360, format="webp", buttons=["download"]
@@ -90,23 +100,29 @@ def tab(studio: Studio) -> None:
             label="Video", elem_id="movie", interactive=False, autoplay=True, loop=True, height=300, buttons=["download"]
         )
 
-    def ends(psi: float, aligned: bool, values: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    def ends(studio: Studio, psi: float, aligned: bool, values: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
         def end(domain: str, style_from: str, seed: float | None, reference: str | None) -> Tensor:
             return studio.style(domain, style_from, seed, psi, [(reference, 1.0)], aligned)[0]
 
         return end(*values[:4]), end(*values[4:])
 
     def interpolate(
-        source: str | None, position: float, psi: float, masks: bool, aligned: bool,
+        source: str | None, position: float, psi: float, masks: bool, aligned: bool, model: str,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,
         domain_b: str, style_from_b: str, seed_b: float | None, reference_b: str | None,
     ) -> Image.Image:  # fmt: skip
         """The source in the style at `position`, 0 for style A to 1 for style B."""
         values = domain_a, style_from_a, seed_a, reference_a, domain_b, style_from_b, seed_b, reference_b
-        return said(lambda: _decode(studio, source, masks, aligned, styles.interpolate(*ends(psi, aligned, values), position))[0])
+
+        def make() -> Image.Image:
+            studio = library.get(model)
+            style = styles.interpolate(*ends(studio, psi, aligned, values), position)
+            return _decode(studio, source, masks, aligned, style)[0]
+
+        return said(make)
 
     def steps(
-        source: str | None, psi: float, masks: bool, aligned: bool,
+        source: str | None, psi: float, masks: bool, aligned: bool, model: str,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,
         domain_b: str, style_from_b: str, seed_b: float | None, reference_b: str | None,
     ) -> Image.Image:  # fmt: skip
@@ -114,14 +130,15 @@ def tab(studio: Studio) -> None:
         values = domain_a, style_from_a, seed_a, reference_a, domain_b, style_from_b, seed_b, reference_b
 
         def make() -> Image.Image:
-            first, last = ends(psi, aligned, values)
+            studio = library.get(model)
+            first, last = ends(studio, psi, aligned, values)
             path = torch.stack([styles.interpolate(first, last, i / (STEPS - 1)) for i in range(STEPS)])
             return side_by_side(_decode(studio, source, masks, aligned, path))
 
         return said(make)
 
     def film(
-        source: str | None, psi: float, masks: bool, aligned: bool, way: str, seconds: float, loop: bool,
+        source: str | None, psi: float, masks: bool, aligned: bool, model: str, way: str, seconds: float, loop: bool,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,
         domain_b: str, style_from_b: str, seed_b: float | None, reference_b: str | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
@@ -130,8 +147,9 @@ def tab(studio: Studio) -> None:
         values = domain_a, style_from_a, seed_a, reference_a, domain_b, style_from_b, seed_b, reference_b
 
         def make() -> str:
+            studio = library.get(model)
             prepared = studio.source(source, aligned)
-            first, last = ends(psi, aligned, values)
+            first, last = ends(studio, psi, aligned, values)
             stops = [first, *_further(studio, way, domain_b, psi), last]
             path = video.interpolation(stops, max(1, round(seconds * FPS)), loop)
             encoded = studio.translator.with_masks(prepared.encoded, masks)
@@ -145,7 +163,7 @@ def tab(studio: Studio) -> None:
         return said(make)
 
     both = [*a.inputs, *b.inputs]
-    common = [psi, masks, aligned]
+    common = [psi, masks, aligned, model]
 
     def live(make: Callable[..., Image.Image]) -> Callable[..., object]:
         # Before there is anything to translate, moving a slider is no mistake.
@@ -156,16 +174,22 @@ def tab(studio: Studio) -> None:
 
         return ready
 
-    changes = [c.change for c in (source, *common, *both)]
-    gr.on(
-        [position.input, *changes], live(interpolate), [source, position, *common, *both], result,
-        api_name="interpolate", show_progress="hidden", trigger_mode="always_last",
-    )  # fmt: skip
-    gr.on(
-        changes, live(steps), [source, *common, *both], strip,
-        api_name="strip", show_progress="hidden", trigger_mode="always_last",
-    )  # fmt: skip
+    changes = [c.change for c in (source, psi, masks, aligned, *both)]
+    of_picture = {"fn": live(interpolate), "inputs": [source, position, *common, *both], "outputs": result}
+    of_strip = {"fn": live(steps), "inputs": [source, *common, *both], "outputs": strip}
+    quietly = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    gr.on([position.input, *changes], **of_picture, **quietly, api_name="interpolate")
+    gr.on(changes, **of_strip, **quietly, api_name="strip")
     make.click(film, [source, *common, between, seconds, loop, *both], movie, api_name="video")
+
+    def follow(name: str) -> list[Any]:
+        studio = library.get(name)
+        return [gr.update(**state) for state in (domain_state(studio, 0), domain_state(studio, -1), masks_state(studio))]
+
+    # First the domains, which another model may not know.
+    moved = model.change(follow, model, [a.domain, b.domain, masks], api_visibility="private", show_progress="hidden")
+    for shown in (of_picture, of_strip):
+        moved.then(**shown, **quietly, api_visibility="private")
 
 
 def said(make: Callable[[], Made]) -> Made:

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stargan import images, styles
+from stargan import images, styles, zoo
 from stargan.align import align, warm_up
 from stargan.checkpoint import Model
 from stargan.translate import Encoded, Translator
 
 KEPT_SOURCES = 32
+KEPT_MODELS = 3
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
 SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 
@@ -33,12 +34,22 @@ def sentence(error: ValueError) -> gr.Error:
     return gr.Error(f"{text[:1].upper()}{text[1:]}.", title="", print_exception=False)
 
 
-def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
-    """Whether the source's face is kept; where the model cannot, it is off and says why."""
+def masks_state(studio: Studio) -> dict[str, Any]:
+    """How the switch for masks stands for a model: where it has none, off, and saying why."""
     kept = "Eyes, brows, nose, mouth and jaw of the source survive."
     missing = "This model has no face alignment network, so there are no masks."
-    on = studio.has_masks
-    return gr.Checkbox(on, label="Keep the face (FAN masks)", elem_id=elem_id, interactive=on, info=kept if on else missing)
+    return {"value": studio.has_masks, "interactive": studio.has_masks, "info": kept if studio.has_masks else missing}
+
+
+def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
+    """Whether the source's face is kept."""
+    return gr.Checkbox(label="Keep the face (FAN masks)", elem_id=elem_id, **masks_state(studio))
+
+
+def domain_state(studio: Studio, position: int = -1) -> dict[str, Any]:
+    """The choices of domains for a model; position: of the one that is chosen."""
+    domains = list(studio.model.config.domains)
+    return {"choices": domains, "value": domains[position]}
 
 
 def picture_input(label: str, elem_id: str, height: int) -> gr.Image:
@@ -177,6 +188,33 @@ class Studio:
         if path is None:
             raise ValueError("there is no source yet; drop a portrait into the first box")
         return self.prepare(path, aligned)
+
+
+class Library:
+    """Studios by the name of their model. The lately used ones are kept; the others are loaded anew when they are wanted again."""
+
+    def __init__(self, default: str, threads: int = 0, compiled: bool = True) -> None:
+        """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`."""
+        self.default, self.threads, self.compiled = default, threads, compiled
+        self._studios: OrderedDict[str, Studio] = OrderedDict()
+        self._lock = Lock()
+        self.get(default)
+
+    def names(self) -> list[str]:
+        """All models that a visitor may choose now: nobody can have another file of this machine opened."""
+        return list(dict.fromkeys([self.default, *zoo.available()]))
+
+    def get(self, name: str) -> Studio:
+        """The studio of a model; ZooError for one that is not offered, CheckpointError where it cannot be loaded."""
+        with self._lock:
+            if name not in self._studios:
+                if name not in self.names():
+                    raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
+                self._studios[name] = Studio(zoo.load(name), self.threads, self.compiled)
+            self._studios.move_to_end(name)
+            while len(self._studios) > KEPT_MODELS:
+                self._studios.popitem(last=False)
+            return self._studios[name]
 
 
 def _overlay(image: Image.Image, mask: Tensor) -> Image.Image:

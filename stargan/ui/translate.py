@@ -11,16 +11,28 @@ from PIL import Image
 
 from stargan import styles, zoo
 from stargan.masks import PARTS
-from stargan.ui.studio import PASTED, REFERENCE, SEED, Outcome, Studio, masks_switch, picture_input, sentence
+from stargan.ui.studio import (
+    PASTED,
+    REFERENCE,
+    SEED,
+    Library,
+    Outcome,
+    Studio,
+    domain_state,
+    masks_state,
+    masks_switch,
+    picture_input,
+    sentence,
+)
 
 MAX_SEED = 2**31 - 1
 OTHERS = 8  # styles to choose from
 BLENDED = 3  # references
 
 
-def tab(studio: Studio) -> None:
-    """Builds the tab inside the Blocks that are open. Its endpoint is /translate."""
-    domains = list(studio.model.config.domains)
+def tab(library: Library, model: gr.Dropdown) -> None:
+    """Builds the tab inside the Blocks that are open, for the model that is chosen. Its endpoint is /translate."""
+    initial = library.get(library.default)
     with gr.Row(elem_id="translate"):
         with gr.Column(min_width=280):
             source = picture_input("Source portrait", "source", 300)
@@ -28,10 +40,10 @@ def tab(studio: Studio) -> None:
             with gr.Row():
                 crop = gr.Image(label="Aligned", elem_id="crop", interactive=False, height=170, min_width=120, buttons=[])
                 overlay = gr.Image(label="Kept", elem_id="overlay", interactive=False, height=170, min_width=120, buttons=[])
-            masks = masks_switch(studio, "masks")
-            switches, strengths = _parts(studio)
+            masks = masks_switch(initial, "masks")
+            switches, strengths = _parts(initial)
         with gr.Column(min_width=280):
-            domain = gr.Radio(domains, value=domains[-1], label="Domain", elem_id="domain")
+            domain = gr.Radio(label="Domain", elem_id="domain", **domain_state(initial))
             kinds = [("Seed", SEED), ("Reference picture", REFERENCE), ("Pasted style", PASTED)]
             style_from = gr.Radio(kinds, value=SEED, label="Style from")
             with gr.Group() as by_seed:
@@ -63,15 +75,16 @@ def tab(studio: Studio) -> None:
                     show_label=False, elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"]
                 )
             with gr.Accordion("Back to the source", open=False):
-                home = gr.Radio(domains, value=domains[0], label="Domain of the source", elem_id="home")
+                home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(initial, 0))
                 back = gr.Button("Reconstruct", elem_id="reconstruct")
                 again = gr.Image(label="Reconstruction", elem_id="again", interactive=False, height=260, buttons=["download"])
 
-    shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted]
+    shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted, model]
     inputs: list[Any] = [*shared, *references[1:], *weights, *switches, *strengths]
 
     def outcome(values: tuple[Any, ...]) -> Outcome:
-        source, domain, style_from, seed, psi, reference, masks, aligned, pasted, *rest = values
+        source, domain, style_from, seed, psi, reference, masks, aligned, pasted, name, *rest = values
+        studio = library.get(name)
         files, shares, on, strength = [reference, *rest[:2]], rest[2:5], rest[5:10], rest[10:15]
         parts = {part: s if o else 0.0 for part, o, s in zip(PARTS, on, strength, strict=True)}
         blend = list(zip(files, shares, strict=True))
@@ -84,18 +97,18 @@ def tab(studio: Studio) -> None:
             done = outcome(values)
         except ValueError as error:
             raise sentence(error) from None
-        text = styles.to_json(done.style, studio.model, values[1])
+        text = styles.to_json(done.style, library.get(values[9]).model, values[1])
         return (done.source, done.image), done.source, done.overlay, done.status, text
 
     def translate(
         source: str | None, domain: str, style_from: str, seed: float | None, psi: float, reference: str | None, masks: bool,
-        aligned: bool, pasted: str, keep_eyes: bool, keep_brows: bool, keep_nose: bool, keep_mouth: bool, keep_jaw: bool,
-        eyes: float, brows: float, nose: float, mouth: float, jaw: float,
+        aligned: bool, pasted: str, model: str, keep_eyes: bool, keep_brows: bool, keep_nose: bool, keep_mouth: bool,
+        keep_jaw: bool, eyes: float, brows: float, nose: float, mouth: float, jaw: float,
     ) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:  # fmt: skip
         """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style."""
         blend = [None] * (BLENDED - 1) + [1.0] * BLENDED
         parts = keep_eyes, keep_brows, keep_nose, keep_mouth, keep_jaw, eyes, brows, nose, mouth, jaw
-        return everything(source, domain, style_from, seed, psi, reference, masks, aligned, pasted, *blend, *parts)
+        return everything(source, domain, style_from, seed, psi, reference, masks, aligned, pasted, model, *blend, *parts)
 
     outputs = [result, crop, overlay, status, copied]
     button.click(everything, inputs, outputs, api_visibility="private", show_progress="minimal")
@@ -104,12 +117,12 @@ def tab(studio: Studio) -> None:
 
     def live(*values: Any) -> Any:
         # Before there is anything to translate, moving a slider is no mistake.
-        no_reference = values[2] == REFERENCE and all(values[i] is None for i in (5, 9, 10))
+        no_reference = values[2] == REFERENCE and all(values[i] is None for i in (5, 10, 11))
         waits = no_reference or (values[2] == PASTED and not values[8].strip())
         return [gr.skip()] * len(outputs) if values[0] is None or waits else everything(*values)
 
     gr.on(
-        [c.change for c in inputs],
+        [c.change for c in inputs if c is not model],
         live,
         inputs,
         outputs,
@@ -118,13 +131,13 @@ def tab(studio: Studio) -> None:
         trigger_mode="always_last",
     )
 
-    def offer(source: str | None, domain: str, first: int, masks: bool, aligned: bool) -> Any:
+    def offer(source: str | None, domain: str, first: int, masks: bool, aligned: bool, model: str) -> Any:
         try:
-            return gr.skip() if source is None else studio.others(source, domain, first, OTHERS, masks, aligned)
+            return gr.skip() if source is None else library.get(model).others(source, domain, first, OTHERS, masks, aligned)
         except ValueError:
             return []  # the result says why
 
-    offered = [source, domain, first, masks, aligned]
+    offered = [source, domain, first, masks, aligned, model]
     gr.on(
         [c.change for c in (source, domain, first, masks, aligned)],
         offer,
@@ -145,12 +158,24 @@ def tab(studio: Studio) -> None:
         *given, home = values
         try:
             done = outcome(tuple(given))
-            return studio.reconstruct(given[0], done.image, home, given[6], given[7])
+            return library.get(given[9]).reconstruct(given[0], done.image, home, given[6], given[7])
         except ValueError as error:
             raise sentence(error) from None
 
     back.click(reconstruct, [*inputs, home], again, api_visibility="private")
     dice.click(lambda: random.randrange(MAX_SEED), None, seed, api_visibility="private")
+
+    def follow(name: str) -> list[Any]:
+        studio = library.get(name)
+        masked = gr.update(interactive=studio.has_masks)
+        states = domain_state(studio), domain_state(studio, 0), masks_state(studio)
+        return [*(gr.update(**state) for state in states), *[masked] * 2 * len(PARTS)]
+
+    followers = [domain, home, masks, *switches, *strengths]
+    # First the domains, which another model may not know.
+    moved = model.change(follow, model, followers, api_visibility="private", show_progress="hidden")
+    moved.then(live, inputs, outputs, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
+    moved.then(offer, offered, others, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
     style_from.change(
         lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE, PASTED)],
         style_from,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from stargan import zoo
+from stargan import checkpoint, zoo
+from stargan.networks import ModelConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -26,6 +27,17 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session")
+def animals() -> Iterator[str]:
+    """The name of a small second model, of other domains and without masks, as training here would leave one behind."""
+    name = f"animals-{os.getpid()}"
+    config = ModelConfig(image_size=64, domains=("cat", "dog"), w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
+    (zoo.ROOT / "runs" / name).mkdir(parents=True)
+    checkpoint.save(checkpoint.build(config, name=name), zoo.ROOT / "runs" / name / "model.safetensors")
+    yield name
+    shutil.rmtree(zoo.ROOT / "runs" / name)
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,27 @@ def test_the_source_comes_back(page: Any, portrait_file: Path) -> None:
     assert found.shape == translated.shape and np.abs(found - translated).mean() > 1
 
 
+def test_each_visitor_picks_a_model(browser: Any, address: str, page: Any, portrait_file: Path, animals: str) -> None:
+    after_change(page, lambda: upload(page, portrait_file))
+    other = browser.new_page()
+    other.goto(address)
+    other.get_by_role("button", name="Translate", exact=True).wait_for()
+
+    # The model came after the page was opened.
+    page.locator("#model input").click()
+    shown = after_change(page, lambda: page.get_by_role("option", name=animals).click())
+    assert shown.shape == (64, 64, 3)
+    assert page.locator("#domain label").all_inner_texts() == ["cat", "dog"]
+    page.get_by_text("This model has no face alignment network").first.wait_for()
+    assert page.locator("#masks input").is_disabled()
+    page.get_by_role("tab", name="About").click()
+    page.get_by_text("64 px, domains cat, dog").wait_for()
+
+    assert other.locator("#domain label").all_inner_texts() == ["man", "orc", "woman"]
+    assert after_change(other, lambda: upload(other, portrait_file)).shape == (128, 128, 3)
+    other.close()
+
+
 def test_a_wrong_file_gets_a_sentence_and_the_page_lives_on(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.png"
     wrong.write_text("this is no picture")
@@ -205,7 +226,12 @@ def test_the_endpoint(address: str, portrait_file: Path) -> None:
         assert len(json.loads(style)["style"]) == 64
         pictures.append(np.asarray(Image.open(after).convert("RGB"), np.float32))
     assert np.abs(pictures[0] - pictures[1]).mean() > 1 and np.abs(pictures[1] - pictures[2]).mean() > 1
-    with pytest.raises(Exception, match="there is no domain 'cat'|not in the list of choices|cat"):
+    with pytest.raises(Exception, match="not in the list of choices|there is no model"):
+        client.predict(
+            source=handle_file(str(portrait_file)), domain="man", style_from="seed", seed=0, psi=1.0, reference=None, masks=True,
+            aligned=True, model=str(zoo.ROOT / "weights" / "fan-68" / "fan.safetensors"), api_name="/translate",
+        )  # fmt: skip
+    with pytest.raises(Exception, match="there is no domain 'cat'|not in the list of choices"):
         client.predict(
             source=handle_file(str(portrait_file)),
             domain="cat",
