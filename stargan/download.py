@@ -77,15 +77,16 @@ def download(
 
 
 def _host(address: str) -> str:
-    """The server's name, for sentences: an address can hold a password."""
+    """The server's name, for sentences: the rest of an address can be a secret."""
     try:
         parts = urlsplit(address)
+        host = parts.hostname if parts.scheme in ("http", "https") and parts.username is None else None
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        raise ZooError("the address of the file is malformed; give one that begins with https://") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not address.isascii() or re.search(r"[\0- \x7f]", address):
-        raise ZooError("the address of the file is none of the web; give one that begins with https://")
-    return parts.hostname + port
+        host = None
+    if not host or not re.fullmatch("[!-~]+", address):
+        raise ZooError("the address of the file is none of a web server; give one like https://example.org/model.safetensors")
+    return host + port
 
 
 def _fits(path: Path, sha256: str | None, size: int | None) -> bool:
@@ -135,13 +136,13 @@ def _fetch(address: str, host: str, partial: Path, sha256: str | None, size: int
             if broken.offline and attempt == 0:
                 raise ZooError(f"{host} cannot be reached ({broken}); connect to the network and try again") from None
             if attempt == len(WAITS):
-                raise ZooError(f"the download from {host} failed ({broken}); try again later, it goes on where it stopped") from None
+                raise ZooError(f"the download from {host} failed ({broken}); try again later, it goes on from there") from None
             time.sleep(WAITS[attempt])
 
 
 def _attempt(address: str, host: str, partial: Path, hashed: bool, size: int | None, progress: Progress | None) -> None:
     held = partial.stat().st_size if partial.exists() else 0
-    if size is not None and held == size:
+    if held and held == size:
         return
     tag = _tag(partial).read_text() if _tag(partial).exists() else ""
     request = urllib.request.Request(address, headers={"Accept-Encoding": "identity"})
@@ -218,7 +219,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme not in ("https", req.type):
-            raise ZooError(f"{req.host} leads to an address that is not safe; get the file elsewhere")
+            raise ZooError(f"{_host(req.full_url)} leads to an address that is not safe; get the file elsewhere")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -244,6 +245,8 @@ def _open(request: urllib.request.Request, host: str) -> http.client.HTTPRespons
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise ZooError(f"{host} shows no valid certificate; check the clock and the network of this machine") from None
         raise _broken(reason) from None
+    except UnicodeError:
+        raise ZooError(f"{host[:60]} cannot be the name of a web server; correct the address") from None
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

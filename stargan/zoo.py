@@ -17,8 +17,6 @@ from stargan.download import Progress, ZooError, download
 from stargan.fan import FAN
 from stargan.networks import HighPass
 
-__all__ = ["DEFAULT", "ROOT", "Entry", "File", "LicenceNotAccepted", "ZooError", "available", "cache", "download", "downloadable", "load"]
-
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "portraits-128"
 HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.safetensors))?")
@@ -150,8 +148,8 @@ def _published(entry: Entry, accept_licence: bool, progress: Progress | None) ->
 
 
 def _joined(entry: Entry, path: Path, fetch: Callable[[File], Path]) -> Model:
-    """As `checkpoint.load_published`, with what the file may lack: the high-pass filter, which the authors' first code did not save,
-    and the FAN."""
+    """As `checkpoint.load_published`, with what the file may lack: the high-pass filter, which its authors' first code did not
+    save, and the FAN."""
     content = _read(path)
     if isinstance(generator := content.get("generator"), dict):
         generator.setdefault("hpf.filter", HighPass(entry.w_hpf).filter)
@@ -194,7 +192,7 @@ def _read(path: Path) -> dict[Any, Any]:
 def _from_hub(name: str) -> Path:
     match = HUB.fullmatch(name)
     if match is None:
-        raise ZooError(f"{name!r} is no model on the Hub; write hf:user/name, hf:user/name@revision or hf:user/name:file.safetensors")
+        raise ZooError(f"{name!r} names no model on the Hub; write hf:user/name, then @revision and :file.safetensors if you wish")
     # Slow to import, and needed for these names only.
     from huggingface_hub import errors, hf_hub_download
 
@@ -205,11 +203,11 @@ def _from_hub(name: str) -> Path:
     except errors.GatedRepoError:
         raise ZooError(f"{repository} is gated; ask for access on {page} and log in with `hf auth login`") from None
     except errors.RepositoryNotFoundError:
-        raise ZooError(f"the Hub has no repository {repository}, or it is private; check {page} or log in with `hf auth login`") from None
+        raise ZooError(f"the Hub shows no repository {repository}; correct the name, or log in with `hf auth login`") from None
     except errors.RevisionNotFoundError:
         raise ZooError(f"{repository} has no revision {revision!r}; choose one that {page} shows") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        raise ZooError(f"{repository} is not here yet and the Hub cannot be reached; connect to the network and try again") from None
+        raise ZooError(f"{repository} is not here, and the Hub cannot be reached; connect to the network and try again") from None
     except errors.EntryNotFoundError:
         raise ZooError(f"{repository} has no file {file}; name another one, as in hf:{repository}:file.safetensors") from None
     except errors.HFValidationError:
