@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
+
+# Gradio would keep what visitors made in their browser, for whoever sits there next.
+os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
 
 from stargan import ui, zoo
 
@@ -18,24 +22,33 @@ def settings() -> argparse.Namespace:
         ("port", int, "7860", "port to listen on"),
         ("max-queue", int, "64", "calls that may wait"),
         ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
+        ("auth", str, "", "user:password that a visitor has to give; empty: nothing"),
+        ("data", str, str(zoo.ROOT / "data"), "folder of prepared data folders, where the Train tab puts uploads too"),
+    )
+    switches = (
+        ("share", "0", "public link"),
+        ("compile", "1", "compile for this processor in the background"),
+        ("train", "", "the Train tab works; otherwise only where neither a Space nor a public link shows it to the world"),
     )
     for name, kind, default, text in options:
         variable = "STARGAN_" + name.upper().replace("-", "_")
         parser.add_argument(f"--{name}", type=kind, default=env(variable, default), help=f"{text} ({variable}; default: {default})")
-    parser.add_argument(
-        "--no-compile",
-        action="store_true",
-        default=env("STARGAN_NO_COMPILE") == "1",
-        help="do not compile for this processor in the background (STARGAN_NO_COMPILE=1)",
-    )
-    parser.add_argument("--share", action="store_true", default=env("STARGAN_SHARE") == "1", help="public link (STARGAN_SHARE=1)")
-    return parser.parse_args(None if __name__ == "__main__" else [])
+    for name, default, text in switches:
+        variable = "STARGAN_" + name.upper()
+        chosen = {"1": True, "0": False}.get(env(variable, default))
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=chosen, help=f"{text} ({variable}=1 or 0)")
+    found = parser.parse_args(None if __name__ == "__main__" else [])
+    if found.train is None:
+        found.train = "SPACE_ID" not in os.environ and not found.share
+    if found.auth and ":" not in found.auth:
+        parser.error("--auth needs a name and a password with a colon between them")
+    return found
 
 
 arguments = settings()
-demo = ui.build(arguments.model, arguments.threads, not arguments.no_compile).queue(
-    max_size=arguments.max_queue, default_concurrency_limit=2
-)
+demo = ui.build(
+    arguments.model, arguments.threads, arguments.compile, Path(arguments.data) if arguments.train else None
+).queue(max_size=arguments.max_queue, default_concurrency_limit=2)  # fmt: skip
 
 if __name__ == "__main__":
     # A Space is reached from outside its container.
@@ -44,8 +57,9 @@ if __name__ == "__main__":
         server_name=host,
         server_port=arguments.port,
         share=arguments.share,
+        auth=tuple(arguments.auth.split(":", 1)) if arguments.auth else None,
         theme=ui.THEME,
         css_paths=[ui.CSS],
-        max_file_size="50mb",
+        max_file_size="500mb" if arguments.train else "50mb",
         ssr_mode=False,
     )

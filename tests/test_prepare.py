@@ -336,3 +336,44 @@ def test_what_is_no_such_archive_is_refused(tmp_path: Path) -> None:
     portrait(3).save(tmp_path / "out" / "train" / "male" / "own.png")
     with pytest.raises(PrepareError, match=r"own\.png would not be made"):
         prepare.celeba_hq(tmp_path / "celeba.zip", tmp_path / "out")
+
+
+# Somebody's own archive
+
+
+def archived(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+@pytest.mark.parametrize("around", ["", "faces/", "train/", "data/train/"])
+def test_an_uploaded_archive_is_prepared(tmp_path: Path, around: str) -> None:
+    members = {f"{around}{domain}/{i}.jpg": jpeg(tmp_path, i) for domain in ("a cat", "dog") for i in range(5)}
+    members |= {f"{around}a cat/readme.txt": b"no picture", "__MACOSX/x/._0.jpg": b"rubbish", f"{around}dog/cut.png": b"\x89PNG"}
+    report = prepare.uploaded(archived(tmp_path / "a.zip", members), tmp_path / "out", 48)
+    assert report.written == 10 and len(report.skipped) == 1 and "cut.png" in report.skipped[0]
+    assert {p.name for p in (tmp_path / "out" / "train").iterdir()} == {"a cat", "dog"}
+    pictures = list((tmp_path / "out").rglob("*.png"))
+    assert len(pictures) == 10
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (48, 48)
+
+
+def test_hostile_uploads_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, out = jpeg(tmp_path, 0), tmp_path / "out"
+    for name in ("../evil/1.jpg", "/etc/1.jpg", "cat/../../1.jpg", "..\\evil\\1.jpg", "C:/cat/1.jpg"):
+        with pytest.raises(PrepareError, match=r"leads out of a\.zip"):
+            prepare.uploaded(archived(tmp_path / "a.zip", {"cat/1.jpg": good, name: good}), out, 48)
+    monkeypatch.setattr(prepare, "MAX_ARCHIVE", 2**20)
+    with pytest.raises(PrepareError, match=r"would unpack to .* GB"):
+        prepare.uploaded(archived(tmp_path / "bomb.zip", {f"cat/{i}.jpg": bytes(2**18) for i in range(5)}), out, 48)
+    with pytest.raises(PrepareError, match="has no pictures in folders"):
+        prepare.uploaded(archived(tmp_path / "flat.zip", {"1.jpg": good, "2.jpg": good}), out, 48)
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(PrepareError, match=r"text\.zip cannot be read as a zip archive"):
+        prepare.uploaded(tmp_path / "text.zip", out, 48)
+    with pytest.raises(PrepareError, match="needs 2 pictures to train and 2 for val"):
+        prepare.uploaded(archived(tmp_path / "few.zip", {"cat/1.jpg": good}), out, 48)
+    assert not out.exists()

@@ -32,7 +32,7 @@ from stargan.networks import Discriminator, Generator, MappingNetwork, StyleEnco
 from train import data, losses
 from train.augment import NUMBERS, diff_augment
 from train.config import ConfigError, TrainConfig
-from train.records import Records, TrainingError, resume, save
+from train.records import Records, TrainingError, alone, resume, save, whole
 
 Masks = tuple[Tensor, Tensor]
 BAD_STEPS = 10  # in a row, after which a run gives up
@@ -408,6 +408,8 @@ def fit(
         config = dataclasses.replace(config, domains=data.folders(Path(config.data) / "train"))
     folder = config.folder
     origin = zoo.load(config.init_from) if config.init_from else None
+    if origin is not None and not config.licence:
+        config = dataclasses.replace(config, licence=origin.licence)
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
     first = state.processes.is_main_process
     if config.batch % (config.accumulate * state.processes.num_processes):
@@ -422,15 +424,17 @@ def fit(
         val = data.load(config.data, "val", side, cache, config.domains)
     if origin is not None:
         start_from(state, origin)
-    resumed = resume(state, folder)
-    start, saved = time.monotonic(), state.iteration
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
+        if first:
+            stack.enter_context(alone(folder))
+        resumed = resume(state, folder)
+        start, saved = time.monotonic(), state.iteration
         try:
             records = None
             if first:
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
+                with whole(folder / "config.json") as partial:
+                    partial.write_text(json.dumps(dataclasses.asdict(config), indent=1))
                 records = Records(state, val, folder)
                 stack.callback(records.close)
                 tqdm.write(

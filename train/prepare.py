@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,7 @@ PORTRAIT_BOX = (10, 0, 246, 236)
 # The quantizers in the files that the bundled model was trained on are those of this quality.
 PORTRAIT_QUALITY = 86
 MAX_MEMBER = 64 * 2**20
+MAX_ARCHIVE = 4 * 2**30
 SHOWN = 10
 
 
@@ -161,6 +163,61 @@ def _fill_up(out: Path, domain: str, names: Sequence[str]) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def uploaded(archive: Path, out: Path, size: int, align: bool = False) -> Report:
+    """The pictures of somebody's zip archive, `<domain>/*` at its top or in one folder, to `out` as `folder` does. An archive of
+    a whole data folder, `train/<domain>/*` and `val/<domain>/*`, is split anew.
+
+    PrepareError, before anything is unpacked, where the file is no zip archive, a path leads out of it, it has no folders of
+    pictures, or would unpack to more than 4 GB; besides those of `folder`. What is no picture is skipped.
+    """
+    try:
+        opened = zipfile.ZipFile(archive)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise PrepareError(f"{archive.name} cannot be read as a zip archive ({error}); make it anew") from None
+    with opened, tempfile.TemporaryDirectory(prefix="stargan-") as work:
+        members = [m for m in opened.infolist() if not m.is_dir()]
+        for member in members:
+            parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+            if ".." in parts or parts[:1] == ("/",) or re.match("[A-Za-z]:", member.filename):
+                raise PrepareError(f"{member.filename[:80]!r} leads out of {archive.name}; zip the folders of pictures alone")
+        if (total := sum(m.file_size for m in members)) > MAX_ARCHIVE:
+            raise PrepareError(
+                f"{archive.name} would unpack to {total / 2**30:.1f} GB; at most {MAX_ARCHIVE // 2**30} are taken, so make the "
+                "pictures smaller, or prepare them on this machine with `python -m train prepare folder`"
+            )
+        pictures = [m for m in members if PurePosixPath(m.filename).suffix.lower() in SUFFIXES and not _hidden(m.filename)]
+        level = 0
+        # Folders around the domains: one of all, as many programs make it, and the splits of a data folder.
+        for around in (None, {"train", "val", "test"}):
+            tops = {PurePosixPath(m.filename).parts[level : level + 1] for m in pictures}
+            deep = all(len(PurePosixPath(m.filename).parts) > level + 2 for m in pictures)
+            if deep and (len(tops) == 1 if around is None else {name for (name,) in tops} <= around):
+                level += 1
+        failures = []
+        for i, member in enumerate(tqdm(pictures, desc="unpack", unit="img")):
+            path = PurePosixPath(member.filename)
+            if len(path.parts) < level + 2:
+                failures.append(f"{member.filename}: lies in no domain's folder")
+                continue
+            domain = re.sub(r"[^\w -]", "_", path.parts[level])[:40].strip() or "_"
+            stem = re.sub(r"[^\w-]", "_", path.stem)[:40]
+            target = Path(work, domain, f"{i:06d}-{stem}{path.suffix.lower()}")
+            target.parent.mkdir(exist_ok=True)
+            try:
+                target.write_bytes(_unpacked(opened, member))
+            except ValueError as error:
+                failures.append(f"{member.filename}: {error}")
+        if not any(Path(work).iterdir()):
+            raise PrepareError(f"{archive.name} has no pictures in folders; make a folder for each domain, and zip those")
+        report = folder(Path(work), out, size, align)
+    return Report(report.written, report.kept, (*failures, *report.skipped))
+
+
+def _hidden(name: str) -> bool:
+    """Whether a program put a file into an archive for itself."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
 def celeba_hq(archive: Path, out: Path) -> Report:

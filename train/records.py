@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
 import pickle
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -30,6 +33,50 @@ class TrainingError(ValueError):
     """A run that cannot go on; the sentence says why and what to do."""
 
 
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears at `path` only once it is whole."""
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds it meanwhile, its `pid` file saying who; TrainingError where another process does."""
+    lock = FileLock(folder / ".lock", timeout=1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        (folder / "pid").write_text(str(os.getpid()))
+    except Timeout:
+        raise TrainingError(f"{folder} is being trained by another process; wait for it, or train under another name") from None
+    except OSError as error:
+        lock.release()
+        raise TrainingError(f"{folder} cannot be written to ({error}); make room, or choose another place for runs") from None
+    try:
+        yield
+    finally:
+        (folder / "pid").unlink(missing_ok=True)
+        lock.release()
+
+
+def trained_by(folder: Path) -> int | None:
+    """The process that trains the run in this folder now, None where there is none."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    if not (folder / "pid").exists():
+        return None
+    try:
+        with lock:
+            return None  # what was left by a process that was killed
+    except Timeout:
+        text = (folder / "pid").read_text() if (folder / "pid").exists() else ""
+        return int(text) if text.isdecimal() else None
+
+
 def save(state: State, folder: Path) -> Path:
     """Writes `checkpoint-<iteration>.pt` whole or not at all, keeps the newest `keep` and the best, and exports
     model.safetensors. TrainingError where it cannot be written; what was there before stays."""
@@ -41,14 +88,12 @@ def save(state: State, folder: Path) -> Path:
         "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
         "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
     }
-    partial = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
         checkpoint.save(state.model(state.config.name), folder / "model.safetensors", dtype=torch.float16)
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
@@ -56,8 +101,6 @@ def save(state: State, folder: Path) -> Path:
             f"{path} could not be written ({str(error).splitlines()[0]}); make room on the disk and call fit again: it continues "
             "from the last whole checkpoint"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     best = folder / f"checkpoint-{int(state.best.get('iteration', -1)):07d}.pt"
     for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
         if old != best:
@@ -160,7 +203,8 @@ class Records:
         path = self.folder / "samples" / f"{self.state.iteration:07d}.png"
         path.parent.mkdir(exist_ok=True)
         picture = sample_sheet(self.state, self.val)
-        picture.save(path)
+        with whole(path) as partial:
+            picture.save(partial, "PNG")
         self.board.add_image("samples", np.asarray(picture), self.state.iteration, dataformats="HWC")
 
     def evaluate(self) -> None:

@@ -10,6 +10,7 @@ from stargan import zoo
 from stargan.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, translate
 from stargan.ui.studio import Library
+from train import ui as train
 
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the visitor's system: nothing is fetched from elsewhere.
@@ -21,8 +22,9 @@ THEME = gr.themes.Soft(
 KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
 
 
-def build(model: str, threads: int = 0, compiled: bool = True) -> gr.Blocks:
-    """The page for the model of that name or file; where there is none, a page that says so. The rest as in `Studio`."""
+def build(model: str, threads: int = 0, compiled: bool = True, training: Path | None = None) -> gr.Blocks:
+    """The page for the model of that name or file; where there is none, a page that says so. training: where the Train tab finds
+    prepared data folders and puts uploads, None where it is switched off. The rest as in `Studio`."""
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
         try:
@@ -33,7 +35,11 @@ def build(model: str, threads: int = 0, compiled: bool = True) -> gr.Blocks:
         picker = gr.Dropdown(library.names(), value=model, label="Model", elem_id="model", filterable=False)
         # Training may have made one since the page was opened.
         picker.focus(lambda: gr.update(choices=library.names()), None, picker, api_visibility="private", show_progress="hidden")
-        for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid), ("About", about)):
+        for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid)):
             with gr.Tab(name):
                 module.tab(library, picker)
+        with gr.Tab("Train"):
+            train.tab(library, training)
+        with gr.Tab("About"):
+            about.tab(library, picker)
     return demo

@@ -191,12 +191,13 @@ class Studio:
 
 
 class Library:
-    """Studios by the name of their model. The lately used ones are kept; the others are loaded anew when they are wanted again."""
+    """Studios by the name of their model. The lately used ones are kept; the others are loaded anew when they are wanted again,
+    and so are those whose file is another one by now, as training leaves it."""
 
     def __init__(self, default: str, threads: int = 0, compiled: bool = True) -> None:
         """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`."""
         self.default, self.threads, self.compiled = default, threads, compiled
-        self._studios: OrderedDict[str, Studio] = OrderedDict()
+        self._studios: OrderedDict[str, tuple[int, Studio]] = OrderedDict()
         self._lock = Lock()
         self.get(default)
 
@@ -207,14 +208,16 @@ class Library:
     def get(self, name: str) -> Studio:
         """The studio of a model; ZooError for one that is not offered, CheckpointError where it cannot be loaded."""
         with self._lock:
-            if name not in self._studios:
-                if name not in self.names():
-                    raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
-                self._studios[name] = Studio(zoo.load(name), self.threads, self.compiled)
+            if name not in self.names():
+                raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
+            path = zoo.available().get(name)
+            written = path.stat().st_mtime_ns if path is not None else 0
+            if name not in self._studios or self._studios[name][0] != written:
+                self._studios[name] = written, Studio(zoo.load(name), self.threads, self.compiled)
             self._studios.move_to_end(name)
             while len(self._studios) > KEPT_MODELS:
                 self._studios.popitem(last=False)
-            return self._studios[name]
+            return self._studios[name][1]
 
 
 def _overlay(image: Image.Image, mask: Tensor) -> Image.Image:

@@ -6,21 +6,14 @@ Starts the page, drags the slider of the Interpolate tab in Chromium, and prints
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from conftest import FLAGS, ROOT
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from served import launched, opened, served
 from skimage import data
 
 # Remembers when each picture was there, that is, loaded.
@@ -36,53 +29,33 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=60)
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--port", str(port), *(["--no-compile"] if arguments.no_compile else [])]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}, **quiet)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.3)
-        picture = io.BytesIO()
-        Image.fromarray(data.astronaut()).save(picture, "JPEG")
-        source = Path(tempfile.mkdtemp()) / "astronaut.jpg"
-        source.write_bytes(picture.getvalue())
-        with sync_playwright() as playwright:
-            own = Path(playwright.chromium.executable_path).exists()
-            browser = playwright.chromium.launch(executable_path=None if own else shutil.which("chromium"), args=FLAGS)
-            page = browser.new_page(viewport={"width": 1280, "height": 1100})
-            page.goto(url)
-            page.get_by_role("tab", name="Interpolate").click()
-            page.locator("#interpolate-source input[type=file]").first.set_input_files(str(source))
-            page.locator("#strip img").first.wait_for(timeout=60_000)
-            if not arguments.no_compile:
-                deadline = time.monotonic() + 180
-                while time.monotonic() < deadline and not _compiled(page, source):
-                    page.wait_for_timeout(3000)
-            page.evaluate(WATCH)
-            box = page.locator("#position input[type=range]").bounding_box()
-            y = box["y"] + box["height"] / 2
-            page.mouse.move(box["x"] + 2, y)
-            page.mouse.down()
-            times = []
-            for i in range(arguments.moves):
-                page.mouse.move(box["x"] + 2 + (box["width"] - 4) * ((i * 7) % arguments.moves) / arguments.moves, y)
-                moved = page.evaluate(MOVE)
-                page.wait_for_function("t => window.loads.some(l => l > t)", arg=moved, timeout=30_000, polling=5)
-                times.append(page.evaluate("t => window.loads.find(l => l > t) - t", moved))
-                page.wait_for_timeout(60)
-            page.mouse.up()
-            browser.close()
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    flags = ["--no-compile"] if arguments.no_compile else []
+    with tempfile.TemporaryDirectory() as work, served(Path(work), *flags) as (url, _), sync_playwright() as playwright:
+        source = Path(work) / "astronaut.jpg"
+        Image.fromarray(data.astronaut()).save(source)
+        browser = launched(playwright)
+        page = opened(browser, url, height=1100)
+        page.get_by_role("tab", name="Interpolate").click()
+        page.locator("#interpolate-source input[type=file]").first.set_input_files(str(source))
+        page.locator("#strip img").first.wait_for(timeout=60_000)
+        if not arguments.no_compile:
+            deadline = time.monotonic() + 180
+            while time.monotonic() < deadline and not _compiled(page, source):
+                page.wait_for_timeout(3000)
+        page.evaluate(WATCH)
+        box = page.locator("#position input[type=range]").bounding_box()
+        y = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 2, y)
+        page.mouse.down()
+        times = []
+        for i in range(arguments.moves):
+            page.mouse.move(box["x"] + 2 + (box["width"] - 4) * ((i * 7) % arguments.moves) / arguments.moves, y)
+            moved = page.evaluate(MOVE)
+            page.wait_for_function("t => window.loads.some(l => l > t)", arg=moved, timeout=30_000, polling=5)
+            times.append(page.evaluate("t => window.loads.find(l => l > t) - t", moved))
+            page.wait_for_timeout(60)
+        page.mouse.up()
+        browser.close()
     times.sort()
     print(
         f"{len(times)} moves: median {statistics.median(times):.0f} ms, 95th percentile {times[int(0.95 * len(times))]:.0f} ms, "

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from served import launched, opened, served
+from skimage import data
 
 from stargan import checkpoint, zoo
 from stargan.networks import ModelConfig
-
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -41,51 +29,29 @@ def animals() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of app.py, started as a process with the bundled model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT}
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--no-compile", "--port", str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 180
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            break
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                pytest.fail(f"app.py did not start:\n{log.read_text()}")
-            time.sleep(0.5)
-    yield url
-    process.terminate()
-    process.wait(timeout=30)
+def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
+    Image.fromarray(data.astronaut()).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """Playwright's own Chromium, or the system's; where there is neither, a skip, or a failure under REQUIRE_BROWSER=1."""
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page, with training allowed."""
+    folder = tmp_path_factory.mktemp("app")
+    with served(folder, "--no-compile", "--train", "--data", str(folder / "data")) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium; where there is none, a skip, or a failure under REQUIRE_BROWSER=1."""
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:
         try:
-            if Path(playwright.chromium.executable_path).exists():
-                found = playwright.chromium.launch(args=FLAGS)
-            elif system := shutil.which("chromium") or shutil.which("google-chrome"):
-                found = playwright.chromium.launch(executable_path=system, args=FLAGS)
-            else:
-                raise Error("there is no Chromium; run `playwright install chromium` or install your system's")
-        except Error as error:
+            found = launched(playwright)
+        except (Error, OSError) as error:
             if os.environ.get("REQUIRE_BROWSER") == "1":
                 pytest.fail(str(error))
             pytest.skip(str(error))
@@ -94,10 +60,8 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture
-def page(browser: object, address: str) -> Iterator[object]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})  # type: ignore[attr-defined]
-    page.set_default_timeout(60_000)
-    page.goto(address)
-    page.get_by_role("button", name="Translate", exact=True).wait_for()
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """A visitor's page on a desktop."""
+    page = opened(browser, address)
     yield page
-    page.close()
+    page.context.close()

@@ -8,19 +8,11 @@ from typing import Any
 
 import av
 import numpy as np
-import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 from skimage import data
 
 WAIT = 60_000
-
-
-@pytest.fixture(scope="module")
-def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
-    Image.fromarray(data.astronaut()).save(path)
-    return path
 
 
 def shown(page: Any, box: str) -> str:

@@ -19,13 +19,6 @@ from stargan import zoo
 WAIT = 60_000
 
 
-@pytest.fixture(scope="module")
-def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
-    Image.fromarray(data.astronaut()).save(path)
-    return path
-
-
 def upload(page: Any, path: Path, box: str = "#source") -> None:
     page.locator(f"{box} input[type=file]").first.set_input_files(str(path))
 

@@ -1,4 +1,4 @@
-"""Many visitors at once: PYTHONPATH=. python tests/load.py [--clients 20] [--calls 10]
+"""Many visitors at once: PYTHONPATH=. python tests/browser/load.py [--clients 20] [--calls 10]
 
 Starts the page; each client calls /translate with sources and seeds of its own, and compares what comes back with what the model
 makes of them. Prints how many calls were lost or mixed up, how long they took and waited, and the server's memory before and after.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
+from served import served
 
 from stargan import images, styles, zoo
 from stargan.translate import Translator
@@ -43,31 +41,17 @@ def main() -> int:
     model = zoo.load(zoo.DEFAULT)
     translator = Translator(model)
     domains = model.config.domains
-    folder = Path(tempfile.mkdtemp())
-    examples = sorted((zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg"))
-    for i in range(options.clients):
-        source = images.centre_crop(images.read(examples[i % len(examples)]), model.config.image_size)
-        made = translator.decode(translator.encode(source), styles.from_seed(model, domains[i % len(domains)], 10_000 + i))
-        images.to_pil(made).save(folder / f"{i}.png")
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--no-compile", "--port", str(port)]
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen(command, cwd=zoo.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lost: list[str] = []
     mixed: list[str] = []
     seconds: list[float] = []
     lock = threading.Lock()
-    try:
-        url = f"http://127.0.0.1:{port}"
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.3)
+    with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (url, process):
+        folder = Path(work)
+        examples = sorted((zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg"))
+        for i in range(options.clients):
+            source = images.centre_crop(images.read(examples[i % len(examples)]), model.config.image_size)
+            made = translator.decode(translator.encode(source), styles.from_seed(model, domains[i % len(domains)], 10_000 + i))
+            images.to_pil(made).save(folder / f"{i}.png")
 
         def visit(i: int) -> None:
             path = folder / f"{i}.png"
@@ -105,9 +89,6 @@ def main() -> int:
         for thread in threads:
             thread.join()
         whole, after = time.perf_counter() - start, memory(process)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
     seconds.sort()
     print(f"{options.clients} clients, {options.clients * options.calls} calls in {whole:.1f} s")
     print(f"{len(lost)} lost, {len(mixed)} mixed up")

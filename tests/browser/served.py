@@ -1,0 +1,88 @@
+"""The real page as a process, and a Chromium to open it with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stargan import zoo
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 180  # seconds
+
+
+@contextlib.contextmanager
+def served(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the process of app.py with the bundled model and these flags; folder: for its log. RuntimeError with what
+    it printed where it does not start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "log"
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port), *flags], cwd=zoo.ROOT, env=environment, stdout=file, stderr=file
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"app.py did not start:\n{log.read_text()}") from None
+                time.sleep(0.3)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def launched(playwright: Any) -> Any:
+    """Playwright's own Chromium, or the system's; FileNotFoundError where there is neither."""
+    own = Path(playwright.chromium.executable_path).exists()
+    system = shutil.which("chromium") or shutil.which("google-chrome")
+    if not own and system is None:
+        raise FileNotFoundError("there is no Chromium; run `playwright install chromium` or install your system's")
+    return playwright.chromium.launch(executable_path=None if own else system, args=FLAGS)
+
+
+def opened(browser: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+    """A new visitor's page, ready."""
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/?__theme={theme}")
+    page.get_by_role("button", name="Translate", exact=True).wait_for()
+    return page
+
+
+def to_tab(page: Any, name: str) -> None:
+    """Opens a tab; on a narrow screen the last ones are in a menu."""
+    tab = page.get_by_role("tab", name=name)
+    page.locator("button", has_text=name).locator("visible=true").or_(page.get_by_label("More tabs")).first.wait_for()
+    if not tab.is_visible():
+        page.get_by_label("More tabs").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.click()

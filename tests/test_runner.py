@@ -1,0 +1,111 @@
+"""Runs that are started, watched and stopped through their folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from stargan import checkpoint, zoo
+from stargan.networks import ModelConfig
+from train import config, loop
+from train.records import TrainingError, alone, trained_by
+from train.runner import Runner, _lines, _rate
+
+TINY = {"image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "batch": 2, "save_every": 2, "sample_every": 2}
+
+
+@pytest.fixture
+def runner(picture_folder: Path, tmp_path: Path) -> Runner:
+    return Runner(tmp_path / "runs", picture_folder)
+
+
+def until(runner: Runner, name: str, *states: str) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (state := runner.progress(name).state) in states:
+            return state
+        time.sleep(0.2)
+    raise AssertionError(f"{name} is still {state}:\n{(runner.runs / name / 'output.txt').read_text()}")
+
+
+def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: Path) -> None:
+    assert runner.datasets() == {picture_folder.name: picture_folder}
+    settings = runner.settings("mine", picture_folder, iterations=100_000, **TINY)
+    runner.start(settings)
+    with pytest.raises(TrainingError, match="mine is being trained"):
+        runner.start(runner.settings("other", picture_folder, **TINY))
+    assert until(runner, "mine", "running", "failed") == "running"
+    # Another page knows of it, and can stop it.
+    elsewhere = Runner(runner.runs, picture_folder)
+    assert elsewhere.busy() == "mine"
+    deadline = time.monotonic() + 60
+    while not elsewhere.progress("mine").curves and time.monotonic() < deadline:
+        time.sleep(0.2)
+    elsewhere.stop("mine")
+    assert until(runner, "mine", "stopped", "failed") == "stopped"
+    stopped = runner.progress("mine")
+    assert stopped.iteration > 0 and stopped.sheet is not None and stopped.sheet.exists()
+    assert {loss for _, loss, _ in stopped.curves} == {"discriminator", "adversarial", "style", "diversity", "cycle"}
+    assert checkpoint.load(runner.runs / "mine" / "model.safetensors").config.domains == ("cold", "warm")
+
+    with pytest.raises(TrainingError, match="iterations already"):
+        runner.resume("mine", stopped.iteration)
+    runner.resume("mine", stopped.iteration + 2)
+    assert until(runner, "mine", "done", "failed") == "done"
+    assert runner.progress("mine").iteration == stopped.iteration + 2
+    with pytest.raises(TrainingError, match="mine is not being trained"):
+        runner.stop("mine")
+
+
+def test_a_run_that_fails_says_why(runner: Runner, picture_folder: Path, tmp_path: Path) -> None:
+    settings = runner.settings("mine", picture_folder, **TINY)
+    runner.start(config.from_mapping(json.loads(json.dumps(settings.__dict__)) | {"data": str(tmp_path / "gone")}))
+    assert until(runner, "mine", "failed", "done") == "failed"
+    assert "there is no folder" in runner.progress("mine").message or "no folder for" in runner.progress("mine").message
+
+
+def test_names_that_cannot_be_used(runner: Runner, picture_folder: Path) -> None:
+    for name, words in {"": "no name yet", "../up": "cannot be", ".hidden": "cannot be", zoo.DEFAULT: "bundled"}.items():
+        with pytest.raises(config.ConfigError, match=words):
+            runner.settings(name, picture_folder)
+    with pytest.raises(TrainingError, match=r"there is no run '\.\./\.\.'"):
+        runner.progress("../..")
+
+
+def test_a_run_from_a_model_has_its_shape_and_its_licence(runner: Runner, picture_folder: Path, tmp_path: Path) -> None:
+    shape = ModelConfig(image_size=64, domains=("a", "b", "c"), w_hpf=0, base_channels=4, max_channels=8)
+    checkpoint.save(checkpoint.build(shape, name="start", licence="CC BY-NC 4.0"), tmp_path / "start.safetensors")
+    start = str(tmp_path / "start.safetensors")
+    settings = runner.settings("mine", picture_folder, init_from=start, iterations=1, batch=2)
+    assert (settings.image_size, settings.base_channels, settings.max_channels, settings.w_hpf) == (64, 4, 8, 0.0)
+    loop.fit(settings)
+    assert checkpoint.load(runner.runs / "mine" / "model.safetensors").licence == "CC BY-NC 4.0"
+
+
+def test_one_process_trains_a_run(runner: Runner, picture_folder: Path) -> None:
+    settings = runner.settings("mine", picture_folder, iterations=1, **TINY)
+    assert trained_by(settings.folder) is None
+    with alone(settings.folder):
+        assert trained_by(settings.folder) == os.getpid()
+        with pytest.raises(TrainingError, match="being trained by another process"):
+            loop.fit(settings)
+    assert trained_by(settings.folder) is None
+    # A killed process leaves its number behind, but holds nothing.
+    (settings.folder / "pid").write_text("1")
+    assert trained_by(settings.folder) is None
+    assert loop.fit(settings).iteration == 1
+
+
+def test_a_log_of_several_calls_is_read_as_one_run(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    told = [(5, 10.0), (10, 20.0), (15, 30.0), (10, 1.0), (15, 3.0), (20, 5.0)]
+    lines = [json.dumps({"iteration": i, "seconds": s, "G/latent_adv": 1.0}) for i, s in told]
+    path.write_text("\n".join([*lines[:2], json.dumps({"iteration": 10, "score": 1.0}), *lines[2:], '{"iteration": 25, "sec']))
+    found = _lines(path)
+    assert [(line["iteration"], line["seconds"]) for line in found] == [(5, 10.0), *told[3:]]
+    assert _rate(found) == pytest.approx(10 / 4)
+    assert _rate(found[:1]) is None and _lines(tmp_path / "none") == []

@@ -1,0 +1,227 @@
+"""Runs on this machine, started, watched and stopped through their folders: what the page's Train tab stands on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stargan import zoo
+from train import config, data
+from train.config import ConfigError, TrainConfig
+from train.records import TrainingError, trained_by, whole
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+LOSSES = {
+    "discriminator": ("D/{}_real", "D/{}_fake"),
+    "adversarial": ("G/{}_adv",),
+    "style": ("G/{}_sty",),
+    "diversity": ("G/{}_ds",),
+    "cycle": ("G/{}_cyc",),
+}
+POINTS = 300  # of a curve
+PRIORITY = 10  # the page stays fluid
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands. state: starting, running, stopped (may be continued), done or failed; rate in iterations a second and
+    remaining in seconds, None where not known yet; curves: rows of iteration, loss and value; sheet: the newest picture."""
+
+    state: str
+    iteration: int
+    iterations: int
+    rate: float | None
+    curves: list[tuple[int, str, float]]
+    sheet: Path | None
+    message: str = ""
+
+    @property
+    def remaining(self) -> float | None:
+        return (self.iterations - self.iteration) / self.rate if self.rate else None
+
+
+class Runner:
+    """Trains one run at a time with `python -m train fit`, which is `train.fit` in a process of its own: it takes neither the
+    page's memory nor its threads with it. What a run has come to is read from its folder, so that runs from a terminal, or from
+    before the page was started, are watched and stopped as well."""
+
+    def __init__(self, runs: Path, folders: Path) -> None:
+        """runs: holds a folder for each run. folders: holds prepared data folders, or is one."""
+        self.runs, self.folders = runs, folders
+        self._process: subprocess.Popen[bytes] | None = None
+        self._name = ""
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Of all runs, the one that was last worked on first."""
+        found = list(self.runs.glob("*/config.json"))
+        return [p.parent.name for p in sorted(found, key=lambda p: p.parent.stat().st_mtime, reverse=True)]
+
+    def datasets(self) -> dict[str, Path]:
+        """Prepared data folders by name."""
+        found = [self.folders, *sorted(self.folders.glob("*"))]
+        return {p.name: p for p in found if all(any(p.glob(f"{split}/*/")) for split in ("train", "val"))}
+
+    def check(self, name: str) -> None:
+        """ConfigError where a new run cannot have this name."""
+        if not name:
+            raise ConfigError("the new model has no name yet; write one")
+        if not NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot be a run's name; write letters and digits, with - or _ between them, 41 at most")
+        if (zoo.ROOT / "weights" / name).exists():
+            raise ConfigError(f"{name} is a bundled model; give the run a name of its own")
+        if (self.runs / name / "config.json").exists():
+            raise ConfigError(f"there is a run {name} already; continue it, or give this one another name")
+
+    def settings(self, name: str, folder: Path, **changes: Any) -> TrainConfig:
+        """A run of that name on that data folder, like the bundled model's but for the changes; one that starts from a model
+        has its shape. ValueErrors for a name that cannot be used, pictures that are missing, and settings out of range."""
+        self.check(name)
+        if changes.get("init_from"):
+            model = zoo.load(changes["init_from"]).config
+            same = ("image_size", "base_channels", "max_channels", "w_hpf")
+            changes |= {key: getattr(model, key) for key in same}
+        values = dataclasses.asdict(config.read(Path(__file__).parent / "configs" / "portraits-128.yaml"))
+        of_the_page = {"evaluate_every": 0, "log_every": 5, "licence": "", "domains": list(data.folders(folder / "train"))}
+        values |= of_the_page | {"name": name, "data": str(folder.resolve()), "runs": str(self.runs.resolve())} | changes
+        return config.from_mapping(values)
+
+    def start(self, settings: TrainConfig) -> None:
+        """Starts or continues a run; TrainingError while another one is going on."""
+        with self._lock:
+            if busy := self.busy():
+                raise TrainingError(f"{busy} is being trained; stop it first, or wait for it")
+            folder = settings.folder
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / "config.json"
+            with whole(path) as partial:
+                partial.write_text(json.dumps(dataclasses.asdict(settings), indent=1))
+            with (folder / "output.txt").open("wb") as output:
+                command = [sys.executable, "-m", "train", "fit", "--config", str(path.resolve())]
+                self._process = subprocess.Popen(
+                    command, cwd=zoo.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                )
+            self._name = settings.name
+            if hasattr(os, "setpriority"):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, PRIORITY)
+
+    def resume(self, name: str, iterations: int) -> None:
+        """Continues a run up to that many iterations; TrainingError where it has them already, or is not there."""
+        path = self._folder(name) / "config.json"
+        values = json.loads(path.read_text())
+        done = self.progress(name).iteration
+        if iterations <= done:
+            raise TrainingError(f"{name} has {done} iterations already; ask for more than that")
+        self.start(config.from_mapping(values | {"iterations": iterations, "runs": str(self.runs.resolve())}))
+
+    def stop(self, name: str) -> None:
+        """Asks a run to save and end; TrainingError where it is not going on."""
+        pid = self._pid(name)
+        if pid is None:
+            raise TrainingError(f"{name} is not being trained")
+        os.kill(pid, signal.SIGTERM)
+
+    def busy(self) -> str | None:
+        """The run that is going on or starting, in whatever process."""
+        return next((name for name in self.names() if self._pid(name) is not None), None)
+
+    def progress(self, name: str) -> Progress:
+        """How a run stands; TrainingError where there is none of that name."""
+        folder = self._folder(name)
+        try:
+            iterations = int(json.loads((folder / "config.json").read_text())["iterations"])
+        except (ValueError, KeyError):
+            iterations = 0
+        lines = _lines(folder / "log.jsonl")
+        iteration = max([int(line["iteration"]) for line in lines[-1:]] + [_saved(folder)])
+        sheets = sorted(folder.glob("samples/*.png"))
+        rate = _rate(lines)
+        going, message = self._pid(name) is not None, ""
+        own = name == self._name and self._process is not None
+        if going:
+            fresh = own and not trained_by(folder)
+            state, rate = ("starting", None) if fresh else ("running", rate)
+        elif own and self._process is not None and self._process.returncode not in (0, None):
+            state, message = "failed", _last_words(folder / "output.txt", self._process.returncode)
+        else:
+            state = "done" if iteration >= iterations > 0 else "stopped"
+        return Progress(state, iteration, iterations, rate, _curves(lines), sheets[-1] if sheets else None, message)
+
+    def _folder(self, name: str) -> Path:
+        if name not in self.names():
+            raise TrainingError(f"there is no run {name!r}; start one")
+        return self.runs / name
+
+    def _pid(self, name: str) -> int | None:
+        if name == self._name and self._process is not None and self._process.poll() is None:
+            return self._process.pid
+        return trained_by(self.runs / name)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The losses in a log; the last line may be half written."""
+    if not path.exists():
+        return []
+    found: list[dict[str, Any]] = []
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if "seconds" in line:
+            # A run that was killed goes back to its checkpoint.
+            while found and found[-1]["iteration"] >= line["iteration"]:
+                found.pop()
+            found.append(line)
+    return found
+
+
+def _rate(lines: list[dict[str, Any]]) -> float | None:
+    """Iterations a second, of the last fifty lines since the run was last started."""
+    recent = lines[-50:]
+    starts = [i for i in range(1, len(recent)) if recent[i]["seconds"] < recent[i - 1]["seconds"]]
+    recent = recent[starts[-1] :] if starts else recent
+    if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
+        return None
+    return (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
+
+
+def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
+    """Means over equal stretches of a run, latent- and reference-guided together."""
+    width = max(1, -(-len(lines) // POINTS))
+    rows = []
+    for start in range(0, len(lines), width):
+        stretch = lines[start : start + width]
+        for loss, keys in LOSSES.items():
+            found = [
+                sum(line[key.format(kind)] for key in keys)
+                for line in stretch
+                for kind in ("latent", "ref")
+                if all(key.format(kind) in line for key in keys)
+            ]
+            if found:
+                rows.append((int(stretch[-1]["iteration"]), loss, sum(found) / len(found)))
+    return rows
+
+
+def _saved(folder: Path) -> int:
+    """The iteration of the newest checkpoint."""
+    return max((int(p.stem.removeprefix("checkpoint-")) for p in folder.glob("checkpoint-*.pt")), default=0)
+
+
+def _last_words(path: Path, code: int) -> str:
+    """Why a process ended: its sentence, or where to look."""
+    lines = path.read_text(errors="replace").replace("\r", "\n").splitlines() if path.exists() else []
+    said = [line for line in lines if line.startswith("python -m train fit: ")]
+    if said:
+        return said[-1].removeprefix("python -m train fit: ")
+    return f"training ended unexpectedly (exit code {code}); {path} shows what was printed, and the run can be continued"
