@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
-from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
+from stargan.networks import Generator, HighPass, MappingNetwork, ModelConfig, StyleEncoder
 
 FORMAT = "stargan-v2"
 NETWORKS = ("generator", "mapping_network", "style_encoder")
@@ -222,27 +222,50 @@ def _fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path
         net.eval().requires_grad_(False)
 
 
-def load_published(path: Path | str, domains: Sequence[str] | None = None) -> Model:
+def load_published(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 0.0) -> Model:
     """Reads a checkpoint as published (`100000_nets_ema.ckpt`): one dict of state_dicts `generator`, `mapping_network`,
     `style_encoder` and, where there are masks, `fan`.
 
-    The configuration follows from the shapes. domains are names for the branches, `domain 0` and so on by default.
+    The configuration follows from the shapes. domains are names for the branches, `domain 0` and so on by default. w_hpf: the
+    divisor of the high-pass filter where the file may lack it, as its authors' first code did not save it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
-        raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off; fetch it again") from None
+    content = _read_published(path)
+    if w_hpf and isinstance(content, dict) and isinstance(generator := content.get("generator"), dict):
+        generator.setdefault("hpf.filter", HighPass(w_hpf).filter)
     tensors = _flat(content, path)
     config = _infer(tensors, domains, path)
     model = _blank(config, _infer_fan(tensors, path) if "fan" in content else None, path)
     model.name = path.stem
     _fill(model.networks, tensors, path)
     return model
+
+
+def load_published_fan(path: Path | str) -> FAN:
+    """Reads the published FAN (`wing.ckpt`): what of its `state_dict` is not in our network belongs to its training."""
+    path = Path(path)
+    content = _read_published(path)
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} has no 'state_dict'; it is not the published FAN")
+    tensors = {f"fan.{key.removeprefix('module.')}": value for key, value in state.items() if isinstance(value, Tensor)}
+    with torch.device("meta"):
+        fan = FAN(_infer_fan(tensors, path))
+    wanted = {f"fan.{key}" for key in fan.state_dict()}
+    _fill({"fan": fan}, {key: value for key, value in tensors.items() if key in wanted}, path)
+    return fan
+
+
+def _read_published(path: Path) -> Any:
+    """What is in a .ckpt; what would run code is refused."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no model file {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
+        raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off; fetch it again") from None
 
 
 def _flat(content: Any, path: Path) -> dict[str, Tensor]:

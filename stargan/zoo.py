@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from stargan import checkpoint
 from stargan.checkpoint import CheckpointError, Model
 from stargan.download import Progress, ZooError, download
-from stargan.fan import FAN
-from stargan.networks import HighPass
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "portraits-128"
@@ -140,53 +134,13 @@ def _published(entry: Entry, accept_licence: bool, progress: Progress | None) ->
 
     path = fetch(entry.model)
     try:
-        model = _joined(entry, path, fetch) if entry.w_hpf else checkpoint.load_published(path, entry.domains)
+        model = checkpoint.load_published(path, entry.domains, entry.w_hpf)
+        if model.fan is None and entry.fan is not None:
+            model.fan = checkpoint.load_published_fan(fetch(entry.fan))
     except CheckpointError as error:
         raise ZooError(f"{error}; remove {entry.folder}, so that it is downloaded anew") from None
     model.name, model.licence = entry.name, entry.licence
     return model
-
-
-def _joined(entry: Entry, path: Path, fetch: Callable[[File], Path]) -> Model:
-    """As `checkpoint.load_published`, with what the file may lack: the high-pass filter, which its authors' first code did not
-    save, and the FAN."""
-    content = _read(path)
-    if isinstance(generator := content.get("generator"), dict):
-        generator.setdefault("hpf.filter", HighPass(entry.w_hpf).filter)
-    tensors = checkpoint._flat(content, path)
-    config = checkpoint._infer(tensors, entry.domains, path)
-    fan = checkpoint._infer_fan(tensors, path) if "fan" in content else None
-    model = checkpoint._blank(config, fan, path)
-    checkpoint._fill(model.networks, tensors, path)
-    if model.fan is None and entry.fan is not None:
-        model.fan = _fan(fetch(entry.fan))
-    return model
-
-
-def _fan(path: Path) -> FAN:
-    """The published FAN: what of its `state_dict` is not in our network belongs to training."""
-    state = _read(path).get("state_dict")
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise CheckpointError(f"{path} has no 'state_dict'; it is not the published FAN")
-    tensors = {f"fan.{key.removeprefix('module.')}": value for key, value in state.items() if isinstance(value, torch.Tensor)}
-    with torch.device("meta"):
-        fan = FAN(checkpoint._infer_fan(tensors, path))
-    wanted = {f"fan.{key}" for key in fan.state_dict()}
-    checkpoint._fill({"fan": fan}, {key: value for key, value in tensors.items() if key in wanted}, path)
-    return fan
-
-
-def _read(path: Path) -> dict[Any, Any]:
-    """The dict in a .ckpt; what would run code is refused."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
-        raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no dict of networks")
-    return content
 
 
 def _from_hub(name: str) -> Path:
