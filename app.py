@@ -28,7 +28,7 @@ def settings() -> argparse.Namespace:
     switches = (
         ("share", "0", "public link"),
         ("compile", "1", "compile for this processor in the background"),
-        ("train", "", "the Train tab works; otherwise only where neither a Space nor a public link shows it to the world"),
+        ("train", "", "offer training and downloads of models; by default only without a Space or public link"),
     )
     for name, kind, default, text in options:
         variable = "STARGAN_" + name.upper().replace("-", "_")

@@ -65,6 +65,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_licence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="download a published model under its licence, where --model names one that is not here yet",
+    )
+
+
 def _add_psi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--psi",
@@ -113,6 +121,7 @@ def _parser() -> Parser:
         "source", nargs="+", metavar="SOURCE", help="photographs of faces (PNG, JPEG, WebP, GIF, BMP or TIFF), or folders of them"
     )
     _add_model(translate)
+    _add_licence(translate)
     translate.add_argument("--domain", required=True, help="a domain of the model, by its name")
     style = translate.add_mutually_exclusive_group(required=True)
     style.add_argument(
@@ -161,6 +170,7 @@ def _parser() -> Parser:
         "source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
     )
     _add_model(video)
+    _add_licence(video)
     video.add_argument("--domain", help="the domain of the styles that do not name theirs")
     video.add_argument(
         "--styles",
@@ -234,12 +244,12 @@ def _translate(options: argparse.Namespace) -> int:
 def _translate_one(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     target = _target(options.out, FORMATS)
-    from stargan import images, styles, zoo
+    from stargan import images, styles
     from stargan.translate import Translator
 
     source = images.read(Path(options.source[0]))
     reference = images.read(Path(options.reference[0])) if options.reference is not None else None
-    model = zoo.load(_model(options))
+    model = _load(options)
     model.config.domain_index(options.domain)
     size = model.config.image_size
     source = _square(source, size, options.source[0], _aligner(options))
@@ -271,6 +281,7 @@ def _translate_many(options: argparse.Namespace) -> int:
     if options.grid and world > 1:
         raise CommandError("--grid needs the pictures of all processes; call again with it, and in one process, when they are done")
     sources = batch.sources(map(Path, options.source), out)
+    _load(options)  # what has to be downloaded is here before workers look for it
     model = batch.translator(_model(options)).model
     styles, heads, failures = _styles(options, model)
     task = batch.Task(_model(options), styles, out, not options.no_masks, _aligner(options))
@@ -353,11 +364,11 @@ def _video(options: argparse.Namespace) -> int:
     target = _target(options.out, (".mp4",))
     from tqdm import tqdm
 
-    from stargan import images, video, zoo
+    from stargan import images, video
     from stargan.translate import Translator
 
     source = images.read(Path(options.source))
-    model = zoo.load(_model(options))
+    model = _load(options)
     source = _square(source, model.config.image_size, options.source, _aligner(options))
     path = video.interpolation(
         [_style(options, model, style) for style in options.styles],
@@ -408,6 +419,25 @@ def _bench(options: argparse.Namespace) -> int:
     for name in options.model or (bench.PUBLISHED, zoo.DEFAULT):
         print(bench.bench(name, options.rounds, not options.no_compile, options.device), end="\n\n", flush=True)
     return 0
+
+
+def _load(options: argparse.Namespace) -> Model:
+    """The model that is asked for, with a progress bar where it has to be downloaded."""
+    from tqdm import tqdm
+
+    from stargan import zoo
+
+    bar: tqdm | None = None
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=total, unit="B", unit_scale=True, desc=options.model, dynamic_ncols=True)
+        bar.update(done - bar.n)
+
+    model = zoo.load(_model(options), options.accept_licence, show)
+    if bar is not None:
+        bar.close()
+    return model
 
 
 def _model(options: argparse.Namespace) -> str:

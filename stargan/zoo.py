@@ -76,7 +76,7 @@ class LicenceNotAccepted(ZooError):
     def __init__(self, entry: Entry) -> None:
         super().__init__(
             f"{entry.name} is not here yet, and its authors ({entry.source}) publish it under {entry.licence}; "
-            f"accept that licence (accept_licence=True) to download it"
+            "accept that licence to download it (--accept-licence on the command line, accept_licence=True in Python)"
         )
         self.entry = entry
 

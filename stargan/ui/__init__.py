@@ -8,7 +8,7 @@ import gradio as gr
 
 from stargan import zoo
 from stargan.checkpoint import CheckpointError
-from stargan.ui import about, grid, interpolate, translate
+from stargan.ui import about, grid, interpolate, models, translate
 from stargan.ui.studio import Library
 from train import ui as train
 
@@ -24,7 +24,8 @@ KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
 
 def build(model: str, threads: int = 0, compiled: bool = True, training: Path | None = None) -> gr.Blocks:
     """The page for the model of that name or file; where there is none, a page that says so. training: where the Train tab finds
-    prepared data folders and puts uploads, None where it is switched off. The rest as in `Studio`."""
+    prepared data folders and puts uploads; None, for pages that are open to the world, where neither training nor downloads are
+    offered. The rest as in `Studio`."""
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
         try:
@@ -32,9 +33,7 @@ def build(model: str, threads: int = 0, compiled: bool = True, training: Path | 
         except (zoo.ZooError, CheckpointError) as error:
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo
-        picker = gr.Dropdown(library.names(), value=model, label="Model", elem_id="model", filterable=False)
-        # Training may have made one since the page was opened.
-        picker.focus(lambda: gr.update(choices=library.names()), None, picker, api_visibility="private", show_progress="hidden")
+        picker = models.picker(library, downloads=training is not None)
         for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid)):
             with gr.Tab(name):
                 module.tab(library, picker)

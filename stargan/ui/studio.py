@@ -20,6 +20,7 @@ from torch import Tensor
 from stargan import images, styles, zoo
 from stargan.align import align, warm_up
 from stargan.checkpoint import Model
+from stargan.download import Progress
 from stargan.translate import Encoded, Translator
 
 KEPT_SOURCES = 32
@@ -198,12 +199,22 @@ class Library:
         """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`."""
         self.default, self.threads, self.compiled = default, threads, compiled
         self._studios: OrderedDict[str, tuple[int, Studio]] = OrderedDict()
+        self._fetched: list[str] = []  # from the Hub
         self._lock = Lock()
         self.get(default)
 
     def names(self) -> list[str]:
         """All models that a visitor may choose now: nobody can have another file of this machine opened."""
-        return list(dict.fromkeys([self.default, *zoo.available()]))
+        here = [name for name, entry in zoo.downloadable().items() if entry.here]
+        return list(dict.fromkeys([self.default, *zoo.available(), *here, *self._fetched]))
+
+    def fetch(self, name: str, accept_licence: bool, progress: Progress) -> None:
+        """Downloads a published model, or one from the Hub, and offers it from then on; ZooError or CheckpointError otherwise."""
+        if name not in zoo.downloadable() and not name.startswith("hf:"):
+            raise zoo.ZooError(f"{name!r} cannot be downloaded; choose one of {', '.join(zoo.downloadable())}, or one on the Hub")
+        zoo.load(name, accept_licence, progress)
+        if name.startswith("hf:") and name not in self._fetched:
+            self._fetched.append(name)
 
     def get(self, name: str) -> Studio:
         """The studio of a model; ZooError for one that is not offered, CheckpointError where it cannot be loaded."""

@@ -29,14 +29,14 @@ PATIENCE = 180  # seconds
 
 
 @contextlib.contextmanager
-def served(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address and the process of app.py with the bundled model and these flags; folder: for its log. RuntimeError with what
-    it printed where it does not start."""
+def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the process of app.py with the bundled model, these flags and environment variables; folder: for its
+    log. RuntimeError with what it printed where it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "log"
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT}
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT} | variables
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--port", str(port), *flags], cwd=zoo.ROOT, env=environment, stdout=file, stderr=file
