@@ -6,9 +6,6 @@ import argparse
 import os
 from pathlib import Path
 
-# Gradio would keep what visitors made in their browser, for whoever sits there next.
-os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
-
 from stargan import ui, zoo
 
 
@@ -62,4 +59,5 @@ if __name__ == "__main__":
         css_paths=[ui.CSS],
         max_file_size="500mb" if arguments.train else "50mb",
         ssr_mode=False,
+        run_history=False,  # it would stay in the browser, for whoever sits there next
     )

@@ -92,7 +92,7 @@ def tab(library: Library, folders: Path | None) -> None:
                 x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot"
             )
             sheet = gr.Image(
-                label="Samples",
+                label="Samples", alt_text="Sources, translations and reconstructions by the run",
                 elem_id="train-sheet",
                 interactive=False,
                 format="webp",

@@ -18,6 +18,21 @@ THEME = gr.themes.Soft(
     primary_hue="orange",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(
+    # The theme's own colours for these can hardly be read.
+    block_label_text_color="*primary_700",
+    block_title_text_color="*primary_700",
+    block_label_background_fill_dark="*primary_700",
+    block_title_background_fill_dark="*primary_700",
+    body_text_color_subdued="*neutral_500",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_600",
+    button_primary_background_fill_hover_dark="*primary_600",
+    checkbox_label_background_fill_selected="*primary_700",
+    checkbox_label_background_fill_selected_dark="*primary_700",
+    link_text_color_dark="*secondary_300",
+    link_text_color_visited_dark="*secondary_300",
 )
 KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
 

@@ -47,7 +47,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
                 make = gr.Button("Make grid", variant="primary", elem_id="make-grid")
                 cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
     result = gr.Image(
-        label="Sources down, styles across",
+        label="Sources down, styles across", alt_text="The grid",
         elem_id="grid-result",
         interactive=False,
         format="png",

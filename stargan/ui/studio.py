@@ -55,7 +55,9 @@ def domain_state(studio: Studio, position: int = -1) -> dict[str, Any]:
 
 def picture_input(label: str, elem_id: str, height: int) -> gr.Image:
     """An image input that hands the file on as it came: `images.read` turns it upright, checks it and words the errors."""
-    picture = gr.Image(label=label, elem_id=elem_id, height=height, type="filepath", sources=["upload", "clipboard", "webcam"])
+    picture = gr.Image(
+        label=label, alt_text=label, elem_id=elem_id, height=height, type="filepath", sources=["upload", "clipboard", "webcam"]
+    )
 
     def as_it_came(payload: Any) -> Any:
         return payload.path if payload is not None else None

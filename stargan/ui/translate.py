@@ -38,8 +38,14 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             source = picture_input("Source portrait", "source", 300)
             aligned = gr.Checkbox(True, label="Align the face", info="Off: the picture's central square is used as it is.")
             with gr.Row():
-                crop = gr.Image(label="Aligned", elem_id="crop", interactive=False, height=170, min_width=120, buttons=[])
-                overlay = gr.Image(label="Kept", elem_id="overlay", interactive=False, height=170, min_width=120, buttons=[])
+                crop = gr.Image(
+                    label="Aligned", alt_text="The face as the model sees it",
+                    elem_id="crop", interactive=False, height=170, min_width=120, buttons=[],
+                )
+                overlay = gr.Image(
+                    label="Kept", alt_text="What of the face is kept, in orange",
+                    elem_id="overlay", interactive=False, height=170, min_width=120, buttons=[],
+                )
             masks = masks_switch(initial, "masks")
             switches, strengths = _parts(initial)
         with gr.Column(min_width=280):
@@ -77,7 +83,10 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             with gr.Accordion("Back to the source", open=False):
                 home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(initial, 0))
                 back = gr.Button("Reconstruct", elem_id="reconstruct")
-                again = gr.Image(label="Reconstruction", elem_id="again", interactive=False, height=260, buttons=["download"])
+                again = gr.Image(
+                    label="Reconstruction", alt_text="The result brought back to the source",
+                    elem_id="again", interactive=False, height=260, buttons=["download"],
+                )
 
     shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted, model]
     inputs: list[Any] = [*shared, *references[1:], *weights, *switches, *strengths]
@@ -111,7 +120,9 @@ def tab(library: Library, model: gr.Dropdown) -> None:
         return everything(source, domain, style_from, seed, psi, reference, masks, aligned, pasted, model, *blend, *parts)
 
     outputs = [result, crop, overlay, status, copied]
-    button.click(everything, inputs, outputs, api_visibility="private", show_progress="minimal")
+    # Where somebody has to wait, the status says how long, and the pictures stay to be seen.
+    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": status}
+    button.click(everything, inputs, outputs, api_visibility="private", **waiting)
     # A caller would have to name every picture box, so the endpoint has one reference alone.
     gr.Button(visible=False).click(translate, [*shared, *switches, *strengths], outputs, api_name="translate")
 
@@ -127,8 +138,8 @@ def tab(library: Library, model: gr.Dropdown) -> None:
         inputs,
         outputs,
         api_visibility="private",
-        show_progress="hidden",
         trigger_mode="always_last",
+        **waiting,
     )
 
     def offer(source: str | None, domain: str, first: int, masks: bool, aligned: bool, model: str) -> Any:
@@ -174,7 +185,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
     followers = [domain, home, masks, *switches, *strengths]
     # First the domains, which another model may not know.
     moved = model.change(follow, model, followers, api_visibility="private", show_progress="hidden")
-    moved.then(live, inputs, outputs, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
+    moved.then(live, inputs, outputs, api_visibility="private", trigger_mode="always_last", **waiting)
     moved.then(offer, offered, others, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
     style_from.change(
         lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE, PASTED)],
