@@ -1,4 +1,4 @@
-"""python -m train fit | evaluate | prepare | bench | fan: the trainer on the command line."""
+"""python -m train fit | evaluate | prepare | card | bench | fan: the trainer on the command line."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ def parser() -> argparse.ArgumentParser:
             kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
             kind.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
 
+    card = commands.add_parser("card", help="make the pictures of a model's card")
+    card.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    card.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/ and val/<domain>/")
+    card.add_argument("--out", type=Path, required=True, help="folder of the card")
+    card.add_argument("--photo", type=Path, metavar="FILE", help="a photograph to show in every domain")
+    card.add_argument("--log", type=Path, metavar="FILE", help="log.jsonl of the run, for the training curve")
+    card.add_argument("--seed", type=int, default=0, help="of sources and styles (default: %(default)s)")
+
     bench = commands.add_parser("bench", help="compare a run's speed with the paper's code")
     _add_config(bench)
     bench.add_argument("--rounds", type=_count, default=3, help="of which the median is shown (default: %(default)s)")
@@ -96,6 +104,12 @@ def run(args: argparse.Namespace) -> None:
         else:
             make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[args.kind]
             print(make(args.source, args.out))
+    elif args.command == "card":
+        from stargan import zoo
+        from train import card
+
+        for path in card.make(zoo.load(args.model), args.data, args.out, args.photo, args.log, args.seed):
+            print(f"wrote {path}")
     elif args.command == "bench":
         from train import bench, config
 

@@ -195,9 +195,13 @@ def _rate(lines: list[dict[str, Any]]) -> float | None:
     return (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
 
 
+def curves(log: Path) -> list[tuple[int, str, float]]:
+    """Iteration, loss and value from a run's log.jsonl: means over equal stretches, latent- and reference-guided together."""
+    return _curves(_lines(log))
+
+
 def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
-    """Means over equal stretches of a run, latent- and reference-guided together."""
-    width = max(1, -(-len(lines) // POINTS))
+    width = 2 * max(1, -(-len(lines) // (2 * POINTS)))  # even, for both kinds of guidance to be in
     rows = []
     for start in range(0, len(lines), width):
         stretch = lines[start : start + width]

@@ -1,0 +1,41 @@
+"""The pictures of a model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from material import TINY_FAN
+from PIL import Image
+from skimage import data as photographs
+
+from stargan import checkpoint
+from stargan.networks import ModelConfig
+from train import card, loop
+
+
+def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = ModelConfig(image_size=64, domains=("cold", "warm"), hidden_dim=16, base_channels=4, max_channels=8)
+    model = checkpoint.build(shape, TINY_FAN)
+    for net in model.networks.values():
+        loop.initialize(net)
+    Image.fromarray(photographs.astronaut()).save(tmp_path / "photo.png")
+    found = [{"D/latent_real": 9 / i, "D/latent_fake": 0.5, "G/latent_cyc": 1 / i} for i in range(1, 40)]
+    lines = [{"iteration": i, "seconds": i} | losses for i, losses in enumerate(found, 1)]
+    (tmp_path / "log.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    given = {"photo": tmp_path / "photo.png", "log": tmp_path / "log.jsonl", "cache": tmp_path / "cache"}
+    written = card.make(model, picture_folder, tmp_path / "out", **given)
+    assert sorted(p for p in (tmp_path / "out").rglob("*") if p.is_file()) == sorted(written)
+    sizes = {p.name: Image.open(p).size for p in written}
+    assert sizes.pop("curve.png")[0] > 500
+    examples = {"1-cold.jpg": (64, 64), "2-cold.jpg": (64, 64), "3-warm.jpg": (64, 64), "4-warm.jpg": (64, 64)}
+    assert sizes == {"samples.jpg": (8 * 64, 6 * 64), "translations.jpg": (5 * 64, 64), **examples}
+    curve = np.asarray(Image.open(tmp_path / "out" / "curve.png").convert("RGB"))
+    assert len(np.unique(curve.reshape(-1, 3), axis=0)) > 20
+    # The seed decides: another run gives the same pictures.
+    again = card.make(model, picture_folder, tmp_path / "again", **given)
+    assert [p.read_bytes() for p in again] == [p.read_bytes() for p in written]
+    assert [p.name for p in card.make(model, picture_folder, tmp_path / "few", cache=tmp_path / "cache")][-1] == "4-warm.jpg"

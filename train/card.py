@@ -1,0 +1,90 @@
+"""The pictures of a model card. None but those that the model makes, and a photograph that is given, are in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stargan import images, styles
+from stargan.align import align
+from stargan.checkpoint import Model
+from stargan.translate import Translator
+from train import data
+from train.records import whole
+from train.runner import curves
+
+QUALITY = 92
+ROWS = 6  # sources of the sheet
+EXAMPLES = 2  # a domain
+PSI = 0.8  # of the examples
+
+
+def make(
+    model: Model,
+    root: Path,
+    out: Path,
+    photo: Path | None = None,
+    log: Path | None = None,
+    seed: int = 0,
+    cache: Path = Path("runs/cache"),
+) -> list[Path]:
+    """Writes the pictures and returns their paths: `samples.jpg`, val sources down (not shown), two seeds and two references (not
+    shown) of each domain across; `examples/`, portraits for the page; with a photo `translations.jpg`, it and two seeds of each
+    domain; with a run's log.jsonl `curve.png`. DataError for a folder that lacks a domain of the model."""
+    config = model.config
+    val = data.load(root, "val", config.image_size, cache, config.domains)
+    translator, rng, domains = Translator(model), np.random.default_rng(seed), range(len(config.domains))
+    written = []
+
+    def keep(picture: Image.Image, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as partial:
+            picture.save(partial, "JPEG", quality=QUALITY)
+        written.append(path)
+
+    _, index = data.balanced(val, ROWS, rng)
+    across = []
+    for d in domains:
+        across += [styles.from_seed(model, config.domains[d], s) for s in rng.integers(2**31, size=2).tolist()]
+        references = rng.choice(val.of(d), size=2, replace=False)
+        across += [styles.from_reference(model, val.batch([int(r)]), d) for r in references]
+    rows = [list(translator.decode(translator.encode(val.batch([int(i)])), torch.stack(across))) for i in index]
+    keep(data.grid_picture(rows, config.image_size), out / "samples.jpg")
+
+    for n, d in enumerate(d for d in domains for _ in range(EXAMPLES)):
+        source = int(rng.choice(val.of((d + 1 + n % 2) % len(domains))))
+        style = styles.from_seed(model, config.domains[d], int(rng.integers(2**31)), PSI)
+        picture = images.to_pil(translator.decode(translator.encode(val.batch([source])), style))
+        keep(picture, out / "examples" / f"{n + 1}-{config.domains[d]}.jpg")
+
+    if photo is not None:
+        square = align(images.read(photo), config.image_size).image
+        codes = torch.stack([styles.from_seed(model, d, s) for d in config.domains for s in (1, 2)])
+        row = [images.to_tensor(square)[0], *translator.decode(translator.encode(square), codes)]
+        keep(data.grid_picture([row], config.image_size), out / "translations.jpg")
+
+    if log is not None:
+        with whole(out / "curve.png") as partial:
+            plot(log, partial)
+        written.append(out / "curve.png")
+    return written
+
+
+def plot(log: Path, path: Path) -> None:
+    """The losses of a run over its iterations, as a PNG."""
+    from matplotlib.figure import Figure
+
+    rows = curves(log)
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for loss in dict.fromkeys(name for _, name, _ in rows):
+        points = [(i, value) for i, name, value in rows if name == loss]
+        axes.plot(*zip(*points, strict=True), label=loss, linewidth=1)
+    # The first losses can be so large that nothing is seen of the others.
+    axes.set(xlabel="iteration", ylabel="loss", ylim=(0, 1.1 * max(v for i, _, v in rows if 10 * i > rows[-1][0])))
+    axes.legend(ncols=5, loc="upper right", frameon=False)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, format="png", dpi=120)
