@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
+
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401  # where there is ZeroGPU, before anything touches CUDA
 
 from stargan import ui, zoo
 

@@ -1,4 +1,4 @@
-"""python -m stargan translate | video | align | bench: the package on the command line."""
+"""python -m stargan translate | video | align | bench | publish: the package on the command line."""
 
 from __future__ import annotations
 
@@ -230,6 +230,27 @@ def _parser() -> Parser:
     bench.add_argument("--device", default="cpu", help="cpu, cuda or mps (default %(default)s)")
     bench.add_argument("--no-compile", action="store_true", help="without torch.compile")
     bench.set_defaults(run=_bench)
+
+    publish = commands.add_parser(
+        "publish",
+        help="put the page on the Hugging Face Hub as a Space",
+        description="Assembles what a Space needs in a folder, checks that the page starts from it alone and translates, and "
+        "uploads it. Whoever publishes is logged in by `hf auth login` or by the token in HF_TOKEN.",
+    )
+    publish.add_argument(
+        "repository", metavar="USER/NAME", help="of the Space; one that was published like this is brought up to date"
+    )
+    publish.add_argument("--dry-run", action="store_true", help="write the folder, check it and print the plan, without the Hub")
+    publish.add_argument("--model", metavar="NAME", help="shown first: the bundled model (default), or one that was trained here")
+    publish.add_argument("--private", action="store_true", help="where the Space is a new one: nobody else sees it")
+    publish.add_argument("--out", metavar="DIR", help="the folder to assemble it in (default: runs/space/NAME)")
+    publish.add_argument(
+        "--check",
+        choices=("fresh", "here", "none"),
+        help="start the page in a fresh environment, for which several GB are downloaded and removed again, or in the one that is "
+        "here, or not at all (default: fresh, with --dry-run here)",
+    )
+    publish.set_defaults(run=_publish)
     return parser
 
 
@@ -418,6 +439,32 @@ def _bench(options: argparse.Namespace) -> int:
 
     for name in options.model or (bench.PUBLISHED, zoo.DEFAULT):
         print(bench.bench(name, options.rounds, not options.no_compile, options.device), end="\n\n", flush=True)
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from stargan import publish, zoo
+
+    repo = publish.repository(options.repository)
+    how = options.check or ("here" if options.dry_run else "fresh")
+    account = None if options.dry_run else publish.account(repo, options.private)
+    folder = Path(options.out) if options.out is not None else zoo.ROOT / "runs" / "space" / repo.split("/")[1]
+    space = publish.assemble(folder, _model(options))
+    private = options.private if account is None else account.private
+    new = "" if account is None else ", new" if account.held is None else ", brought up to date"
+    print(f"Space {repo} ({'private' if private else 'public'}{new})")
+    print(space.plan())
+    if account is not None:
+        for path in sorted((account.held or frozenset()) - set(space.files)):
+            print(f"     removed  {path}")
+        print(f"publishing as {account.name}")
+    if how != "none":
+        print("checking: installing its requirements.txt" if how == "fresh" else "checking: starting it", flush=True)
+        print(f"the page was up after {publish.check(space, how):.1f} s, and translates")
+    if account is None:
+        print("nothing was uploaded, as it is a dry run")
+    else:
+        print(f"uploaded: {publish.upload(repo, space, options.private)}")
     return 0
 
 

@@ -90,7 +90,7 @@ def child(way: str, name: str) -> dict[str, float]:
     made = model(name)
     x = torch.rand(1, 3, made.config.image_size, made.config.image_size) * 2 - 1
     style = torch.zeros(1, made.config.style_dim)
-    translator = Translator(made) if way == "fast" else None
+    translator = Translator(made, "cpu") if way == "fast" else None
     start = time.perf_counter()
     if translator is not None:
         translator.decode(translator.encode(x), style)

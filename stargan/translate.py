@@ -54,14 +54,15 @@ class Encoded:
 class Translator:
     """Holds a model ready on a device.
 
-    device: cpu, cuda or mps. precision: auto takes bf16 or fp16 where the device has units for it; fp32 gives the golden values.
+    device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes bf16 or fp16 where the device has units
+    for it; fp32 gives the golden values.
     """
 
-    def __init__(self, model: Model, device: str = "cpu", precision: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
         self.model = model
-        self.device = torch.device(device)
+        self.device = torch.device(_best_device() if device == "auto" else device)
         self.precision = _best_precision(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
         self.compiled = False
@@ -213,6 +214,12 @@ class Translator:
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         assert self.fan is not None
         return masks.part_masks(self.fan(x))
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _best_precision(device: torch.device) -> str:

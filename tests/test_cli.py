@@ -142,7 +142,7 @@ def test_failed_command_writes_nothing(folder):
     assert sorted(os.listdir(folder)) == before
 
 
-@pytest.mark.parametrize("arguments", [(), ("translate",), ("video",), ("align",)])
+@pytest.mark.parametrize("arguments", [(), ("translate",), ("video",), ("align",), ("publish",)])
 def test_help(tmp_path, arguments):
     result = run(*arguments, "--help", cwd=tmp_path)
     assert result.returncode == 0 and "usage" in result.stdout and result.stderr == ""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stargan import images
 from stargan.batch import label
+from stargan.ui import zero
 from stargan.ui.studio import REFERENCE, SEED, Library, Studio, domain_state, masks_state, masks_switch, sentence
 
 MOST = 8  # sources, and styles
@@ -55,6 +56,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
     )
     status = gr.Markdown("", elem_id="grid-status")
 
+    @zero.gpu(seconds=60)
     def grid(
         sources: list[str] | None, domain: str, style_from: str, count: float, seed: float | None, psi: float,
         references: list[str] | None, masks: bool, aligned: bool, model: str,

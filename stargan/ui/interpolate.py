@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from stargan import images, styles, video
+from stargan.ui import zero
 from stargan.ui.studio import (
     REFERENCE,
     SEED,
@@ -110,6 +111,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
 
         return end(*values[:4]), end(*values[4:])
 
+    @zero.gpu(seconds=20)
     def interpolate(
         source: str | None, position: float, psi: float, masks: bool, aligned: bool, model: str,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,
@@ -125,6 +127,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
 
         return said(make)
 
+    @zero.gpu(seconds=20)
     def steps(
         source: str | None, psi: float, masks: bool, aligned: bool, model: str,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,
@@ -141,6 +144,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
 
         return said(make)
 
+    @zero.gpu(seconds=60)
     def film(
         source: str | None, psi: float, masks: bool, aligned: bool, model: str, way: str, seconds: float, loop: bool,
         domain_a: str, style_from_a: str, seed_a: float | None, reference_a: str | None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ from stargan.align import align, warm_up
 from stargan.checkpoint import Model
 from stargan.download import Progress
 from stargan.translate import Encoded, Translator
+from stargan.ui import zero
 
 KEPT_SOURCES = 32
 KEPT_MODELS = 3
@@ -93,10 +96,11 @@ class Studio:
     def __init__(self, model: Model, threads: int = 0, compiled: bool = True) -> None:
         """threads: of this process, 0 for as many as are fastest. compiled: whether to compile in the background."""
         self.model = model
-        self.translator = Translator(model)
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
         self._kept: OrderedDict[tuple[str, bool], Prepared] = OrderedDict()
         self._lock = Lock()
+        if zero.ACTIVE:
+            return
         # The first call of every kernel is slow; nobody should wait for it.
         self.translator.tune(threads)
         warm = self.translator.encode(torch.zeros(1, 3, model.config.image_size, model.config.image_size))
@@ -106,6 +110,11 @@ class Studio:
             later = Timer(COMPILE_AFTER, self.translator.compile)
             later.daemon = True
             later.start()
+
+    @functools.cached_property
+    def translator(self) -> Translator:
+        """Of this process: under ZeroGPU, only those that run a call have the GPU."""
+        return Translator(self.model, zero.device())
 
     def prepare(self, path: str, aligned: bool) -> Prepared:
         """Reads, aligns and encodes a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
@@ -203,6 +212,11 @@ class Library:
         self._studios: OrderedDict[str, tuple[int, Studio]] = OrderedDict()
         self._fetched: list[str] = []  # from the Hub
         self._lock = Lock()
+        if zero.ACTIVE:
+            # A process that is forked while another thread holds the lock would wait for it for ever.
+            os.register_at_fork(
+                before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
+            )
         self.get(default)
 
     def names(self) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from stargan import styles, zoo
 from stargan.masks import PARTS
+from stargan.ui import zero
 from stargan.ui.studio import (
     PASTED,
     REFERENCE,
@@ -101,6 +102,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             source, aligned, lambda: studio.style(domain, style_from, seed, psi, blend, aligned, pasted), masks, parts
         )
 
+    @zero.gpu(seconds=20)
     def everything(*values: Any) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:
         try:
             done = outcome(values)
@@ -142,11 +144,15 @@ def tab(library: Library, model: gr.Dropdown) -> None:
         **waiting,
     )
 
-    def offer(source: str | None, domain: str, first: int, masks: bool, aligned: bool, model: str) -> Any:
+    @zero.gpu(seconds=20)
+    def eight(source: str, domain: str, first: int, masks: bool, aligned: bool, model: str) -> list[Image.Image]:
         try:
-            return gr.skip() if source is None else library.get(model).others(source, domain, first, OTHERS, masks, aligned)
+            return library.get(model).others(source, domain, first, OTHERS, masks, aligned)
         except ValueError:
             return []  # the result says why
+
+    def offer(source: str | None, *values: Any) -> Any:
+        return gr.skip() if source is None else eight(source, *values)
 
     offered = [source, domain, first, masks, aligned, model]
     gr.on(
@@ -165,6 +171,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
 
     others.select(choose, first, [seed, style_from, psi], api_visibility="private")
 
+    @zero.gpu(seconds=20)
     def reconstruct(*values: Any) -> Image.Image:
         *given, home = values
         try:
