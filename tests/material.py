@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -30,3 +32,20 @@ def portrait(seed: int, side: int = 96) -> Image.Image:
     """Smooth colour noise as a picture."""
     pixels = recipe.image(seed, 1, side)[0].permute(1, 2, 0).add(1).mul(127.5).round().byte()
     return Image.fromarray(pixels.numpy())
+
+
+class LocalServer:
+    """Answers on 127.0.0.1 with that handler until it is closed."""
+
+    def __init__(self, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+        handler.log_message = lambda *_: None  # type: ignore[method-assign]
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()

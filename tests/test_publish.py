@@ -9,12 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from huggingface_hub import constants
+from material import LocalServer
 
 from stargan import checkpoint, publish, zoo
 from stargan.__main__ import main
@@ -24,7 +24,7 @@ ROOT = zoo.ROOT
 TOKEN = "hf_abc"
 
 
-class Hub:
+class Hub(LocalServer):
     """What the Hub answers to publishing. spaces: files by path, of each Space by name; sdk and private: of all of them;
     refuse: status by path, instead of an answer."""
 
@@ -54,19 +54,7 @@ class Hub:
 
             do_POST = do_PUT = do_GET
 
-            def log_message(self, *_):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
+        super().__init__(Handler)
 
     def answer(self, method, path, body):
         if path == "/api/whoami-v2":

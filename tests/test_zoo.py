@@ -20,6 +20,7 @@ import huggingface_hub
 import huggingface_hub.errors
 import pytest
 import torch
+from material import LocalServer
 
 from stargan import checkpoint, zoo
 from stargan.download import _Redirects
@@ -97,7 +98,7 @@ def test_broken_file_names_itself(root):
         zoo.load("ant")
 
 
-class Server:
+class Server(LocalServer):
     """Serves files on 127.0.0.1; how badly is up to the test. log: each request's path, Range and If-Range."""
 
     def __init__(self):
@@ -114,20 +115,11 @@ class Server:
             def do_GET(self):
                 outer.answer(self)
 
-            def log_message(self, *_):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
+        super().__init__(Handler)
 
     def close(self):
         self.release.set()
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
+        super().close()
 
     def answer(self, request):
         span = request.headers.get("Range")

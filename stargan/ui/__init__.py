@@ -9,8 +9,11 @@ import gradio as gr
 from stargan import zoo
 from stargan.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, models, translate
+from stargan.ui.settings import settings
 from stargan.ui.studio import Library
 from train import ui as train
+
+__all__ = ["CSS", "THEME", "build", "settings"]
 
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the visitor's system: nothing is fetched from elsewhere.

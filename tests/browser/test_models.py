@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from material import LocalServer
 from served import opened, served
 
 from stargan import checkpoint
@@ -40,13 +40,9 @@ def hub(tmp_path: Path) -> Iterator[str]:
             self.do_HEAD()
             self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    server = LocalServer(Handler)
+    yield server.url
+    server.close()
 
 
 def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, portrait_file: Path, tmp_path: Path) -> None:

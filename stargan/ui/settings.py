@@ -1,0 +1,42 @@
+"""How the page is run: flags, each with its environment variable."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from stargan import zoo
+
+
+def settings(flags: Sequence[str] | None) -> argparse.Namespace:
+    """What flags say, those of the command line where there are none given, and otherwise environment variables."""
+    env = os.environ.get
+    parser = argparse.ArgumentParser(description="StarGAN v2 in the browser. Every flag has an environment variable.")
+    options: tuple[tuple[str, type, str, str], ...] = (
+        ("model", str, zoo.DEFAULT, "name or file of a model"),
+        ("host", str, "127.0.0.1", "address to listen on"),
+        ("port", int, "7860", "port to listen on"),
+        ("max-queue", int, "64", "calls that may wait"),
+        ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
+        ("auth", str, "", "user:password that a visitor has to give; empty: nothing"),
+        ("data", str, str(zoo.ROOT / "data"), "folder of prepared data folders, where the Train tab puts uploads too"),
+    )
+    switches = (
+        ("share", "0", "public link"),
+        ("compile", "1", "compile for this processor in the background"),
+        ("train", "", "offer training and downloads of models; by default only without a Space or public link"),
+    )
+    for name, kind, default, text in options:
+        variable = "STARGAN_" + name.upper().replace("-", "_")
+        parser.add_argument(f"--{name}", type=kind, default=env(variable, default), help=f"{text} ({variable}; default: {default})")
+    for name, default, text in switches:
+        variable = "STARGAN_" + name.upper()
+        chosen = {"1": True, "0": False}.get(env(variable, default))
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=chosen, help=f"{text} ({variable}=1 or 0)")
+    found = parser.parse_args(flags)
+    if found.train is None:
+        found.train = "SPACE_ID" not in os.environ and not found.share
+    if found.auth and ":" not in found.auth:
+        parser.error("--auth needs a name and a password with a colon between them")
+    return found
