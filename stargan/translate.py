@@ -65,6 +65,8 @@ class Translator:
         self.device = torch.device(_best_device() if device == "auto" else device)
         self.precision = _best_precision(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
+        if self.precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = False  # which would round convolutions to 10 bits
         self.compiled = False
         self.generator = FastGenerator(model.generator, self.dtype, FOLD_FROM[0]).to(self.device)
         self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM[0]).to(self.device)
