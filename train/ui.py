@@ -84,7 +84,7 @@ def tab(library: Library, folders: Path | None) -> None:
             start = gr.Button("Start training", variant="primary", elem_id="train-start")
         with gr.Column(min_width=320):
             run = gr.Dropdown(runner.names(), value=_newest(runner), label="Run", elem_id="train-run")
-            state = gr.HTML("<p>No run yet.</p>", elem_id="train-state")
+            state = gr.HTML("", elem_id="train-state")
             with gr.Row():
                 stop = gr.Button("Stop (saves)", variant="stop", elem_id="train-stop", interactive=False)
                 go_on = gr.Button("Continue", elem_id="train-continue", interactive=False)

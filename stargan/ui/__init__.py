@@ -23,6 +23,7 @@ THEME = gr.themes.Soft(
     font_mono=["ui-monospace", "monospace"],
 ).set(
     # The theme's own colours for these can hardly be read.
+    background_fill_primary="*neutral_50",  # which `set` would make white, as blocks are
     block_label_text_color="*primary_700",
     block_title_text_color="*primary_700",
     block_label_background_fill_dark="*primary_700",

@@ -32,6 +32,7 @@ from stargan.ui.studio import (
 STEPS = 9  # of the strip
 FPS = 25
 MOST_STYLES = 16  # of a video
+BETWEEN = "Smooth within a domain; between two, few styles have been trained."
 
 
 Made = TypeVar("Made")
@@ -51,11 +52,11 @@ class End:
         return [self.domain, self.style_from, self.seed, self.reference]
 
 
-def _end(name: str, studio: Studio, position: int, seed: int) -> End:
+def _end(name: str, studio: Studio, seed: int) -> End:
     key = f"style-{name.lower()}"
     with gr.Column(min_width=260, elem_id=key):
         gr.Markdown(f"### Style {name}")
-        of_domain = gr.Radio(label=f"Domain {name}", **domain_state(studio, position))
+        of_domain = gr.Radio(label=f"Domain {name}", **domain_state(studio))
         style_from = gr.Radio([("Seed", SEED), ("Reference picture", REFERENCE)], value=SEED, label=f"Style {name} from")
         number = gr.Number(seed, label=f"Seed {name}", precision=0, minimum=0, maximum=2**31 - 1)
         with gr.Group(visible=False) as by_reference:
@@ -77,14 +78,14 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             source = picture_input("Source", "interpolate-source", 260)
             aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares are used as they are.")
             masks = masks_switch(initial, "interpolate-masks")
-        a = _end("A", initial, 0, 1)
-        b = _end("B", initial, -1, 2)
+        a = _end("A", initial, 1)
+        b = _end("B", initial, 2)
         with gr.Column(min_width=300):
             result = gr.Image(
                 label="Between A and B", alt_text="The source in a style between A and B",
                 elem_id="between", interactive=False, height=360, format="webp", buttons=["download"],
             )
-            position = gr.Slider(0, 1, 0.5, step=0.01, label="From A to B", elem_id="position")
+            position = gr.Slider(0, 1, 0.5, step=0.01, label="From A to B", elem_id="position", info=BETWEEN)
             psi = gr.Slider(0, 1.5, 1.0, step=0.05, label="Psi of seeds", elem_id="interpolate-psi")
     strip = gr.Image(
         label="Nine steps", alt_text="Nine steps from style A to style B",
@@ -192,7 +193,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
 
     def follow(name: str) -> list[Any]:
         studio = library.get(name)
-        return [gr.update(**state) for state in (domain_state(studio, 0), domain_state(studio, -1), masks_state(studio))]
+        return [gr.update(**state) for state in (domain_state(studio), domain_state(studio), masks_state(studio))]
 
     # First the domains, which another model may not know.
     moved = model.change(follow, model, [a.domain, b.domain, masks], api_visibility="private", show_progress="hidden")
