@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 import multiprocessing
 import os
 import re
-import secrets
 import signal
 import threading
 from collections import Counter
@@ -27,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stargan import images, zoo
 from stargan.align import align
 from stargan.checkpoint import Model
+from stargan.files import whole
 from stargan.translate import Translator
 
 EXTENSIONS = frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in images.FORMATS)
@@ -166,7 +165,8 @@ def claim(out: Path, request: dict[str, object], targets: Sequence[Path], overwr
         other = ", ".join(key for key in request if held is None or held.get(key) != request[key])
         raise BatchError(f"{out} was made with another {other}; write into another folder or give --overwrite")
     if held != request:
-        write_bytes(json.dumps(request, indent=1).encode(), path)
+        with whole(path) as partial:
+            partial.write_text(json.dumps(request, indent=1))
 
 
 def _read(path: Path) -> dict[str, object] | None:
@@ -253,24 +253,9 @@ def square(image: Image.Image, size: int, aligner: str | None) -> tuple[Image.Im
 
 
 def write(image: Image.Image, path: Path, kind: str = "PNG") -> None:
-    """Writes a picture so that the file under its name is always whole. kind: as Pillow calls the format. OSError."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, quality=95)
-    write_bytes(buffer.getvalue(), path)
-
-
-def write_bytes(content: bytes, path: Path) -> None:
-    """Writes a file so that what is under its name is always whole. OSError."""
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes a picture, whole or not at all. kind: as Pillow calls the format. OSError."""
+    with whole(path) as partial:
+        image.save(partial, kind, quality=95)
 
 
 def grid(task: Task, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]) -> Image.Image | None:

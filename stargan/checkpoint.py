@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
+from stargan.files import whole
 from stargan.networks import Generator, HighPass, MappingNetwork, ModelConfig, StyleEncoder
 
 FORMAT = "stargan-v2"
@@ -92,15 +92,8 @@ def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, 
         k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous()
         for k, v in tensors.items()
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(safetensors.torch.save(ready, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial:
+        partial.write_bytes(safetensors.torch.save(ready, metadata))
 
 
 def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from stargan import images
+from stargan.files import whole
 from stargan.translate import Encoded, Translator
 
 DECODED_AT_ONCE = 8
@@ -58,11 +57,9 @@ def write(path: Path | str, frames: Iterable[np.ndarray | Image.Image], fps: int
     An odd side grows by a pixel, as the chroma needs. The file appears under its name only when it is whole. VideoError where
     there is no frame, where the sizes differ, and where the file cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         # The index goes to the front, so that a browser starts before it has everything.
-        with av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as file:
+        with whole(path) as partial, av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as file:
             stream = file.add_stream("libx264", rate=fps, options={"crf": "18"})
             stream.pix_fmt = "yuv420p"
             # Without these, players guess the colours from the size of the picture.
@@ -85,8 +82,5 @@ def write(path: Path | str, frames: Iterable[np.ndarray | Image.Image], fps: int
             if size is None:
                 raise VideoError("there are no frames to write")
             file.mux(stream.encode())
-        os.replace(partial, target)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -11,9 +11,9 @@ from PIL import Image
 from stargan import images, styles
 from stargan.align import align
 from stargan.checkpoint import Model
+from stargan.files import whole
 from stargan.translate import Translator
 from train import data
-from train.records import whole
 from train.runner import curves
 
 QUALITY = 92

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan import images
+from stargan.files import whole
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
@@ -90,8 +90,7 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
             return f"{file}: {error}"
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with whole(path) as partial:
         pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
         broken = []
         with ThreadPoolExecutor() as pool:
@@ -103,9 +102,6 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         if broken:
             raise DataError("these pictures cannot be read; mend or remove them:\n  " + "\n  ".join(broken))
         pixels.flush()
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def balanced(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -27,12 +27,13 @@ from tqdm import tqdm
 
 from stargan import checkpoint, zoo
 from stargan.fan import FAN, load_fan68
+from stargan.files import whole
 from stargan.masks import face_masks
 from stargan.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
 from train import data, losses
 from train.augment import NUMBERS, diff_augment
 from train.config import ConfigError, TrainConfig
-from train.records import Records, TrainingError, alone, resume, save, whole
+from train.records import Records, TrainingError, alone, resume, save
 
 Masks = tuple[Tensor, Tensor]
 BAD_STEPS = 10  # in a row, after which a run gives up

@@ -26,9 +26,10 @@ from torchvision.models import resnet18
 from tqdm import tqdm
 
 from stargan import images, styles
-from stargan.batch import write, write_bytes
+from stargan.batch import write
 from stargan.checkpoint import Model
 from stargan.fan import FAN, landmarks_from_heatmaps
+from stargan.files import whole
 from stargan.translate import Translator
 from train import data
 
@@ -96,7 +97,8 @@ def classifier(train: data.Pictures, cache: Path, epochs: int, seed: int, device
         net = train_classifier(train, epochs, seed, device)
         tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(safetensors.torch.save(tensors, {"domains": json.dumps(train.domains)}), path)
+        with whole(path) as partial:
+            partial.write_bytes(safetensors.torch.save(tensors, {"domains": json.dumps(train.domains)}))
     net = Classifier(len(train.domains)).to(device).to(memory_format=torch.channels_last)
     net.load_state_dict(safetensors.torch.load_file(path))
     return net.eval()
@@ -287,7 +289,8 @@ def evaluate(
     }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_bytes(json.dumps(result, indent=1).encode(), out / "metrics.json")
+        with whole(out / "metrics.json") as partial:
+            partial.write_text(json.dumps(result, indent=1))
         write(data.grid_picture(measured["rows"], config.image_size), out / "grid.png")
     return result
 

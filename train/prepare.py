@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from stargan import images
 from stargan.align import align as align_face
+from stargan.files import whole
 from train.data import SUFFIXES
 
 MANIFEST = Path(__file__).parent / "manifests" / "portraits.csv"
@@ -315,9 +316,8 @@ def _make(jobs: Sequence[_Job], out: Path, label: str, skipped: Sequence[str] = 
             path.unlink(missing_ok=True)
             return f"{job.source}: {error}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.part")
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_bytes(content)
         return True
 
     pool = ThreadPoolExecutor(threads)

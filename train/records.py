@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan import checkpoint
+from stargan.files import whole
 from train import data, metrics
 
 if TYPE_CHECKING:
@@ -31,17 +32,6 @@ EVALUATED = 3, 16  # outputs, and sources a domain, of the evaluations during a 
 
 class TrainingError(ValueError):
     """A run that cannot go on; the sentence says why and what to do."""
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that appears at `path` only once it is whole."""
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -92,8 +82,6 @@ def save(state: State, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
         checkpoint.save(state.model(state.config.name), folder / "model.safetensors", dtype=torch.float16)
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:

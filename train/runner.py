@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from stargan import zoo
+from stargan.files import whole
 from train import config, data
 from train.config import ConfigError, TrainConfig
-from train.records import TrainingError, trained_by, whole
+from train.records import TrainingError, trained_by
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 LOSSES = {
