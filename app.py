@@ -13,9 +13,10 @@ from stargan import ui
 
 # Where this is imported, the command line is somebody else's.
 arguments = ui.settings(None if __name__ == "__main__" else [])
-demo = ui.build(
-    arguments.model, arguments.threads, arguments.compile, Path(arguments.data) if arguments.train else None
-).queue(max_size=arguments.max_queue, default_concurrency_limit=2)  # fmt: skip
+training = Path(arguments.data) if arguments.train else None
+demo = ui.build(arguments.model, arguments.threads, arguments.compile, training, arguments.keep).queue(
+    max_size=arguments.max_queue, default_concurrency_limit=2
+)
 
 if __name__ == "__main__":
     # A Space is reached from outside its container.

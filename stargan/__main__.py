@@ -60,9 +60,7 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", metavar="NAME", help="a model's name, or a .safetensors or .ckpt file (default: the bundled)"
-    )
+    parser.add_argument("--model", metavar="NAME", help="a model's name, or a .safetensors or .ckpt file (default: the bundled)")
 
 
 def _add_licence(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +81,7 @@ def _add_psi(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_masks_and_alignment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--no-masks", action="store_true", help="do not hold on to facial parts of the source"
-    )
+    parser.add_argument("--no-masks", action="store_true", help="do not hold on to facial parts of the source")
     parser.add_argument(
         "--no-align",
         action="store_true",
@@ -106,9 +102,7 @@ def _add_aligner(parser: argparse.ArgumentParser) -> None:
 
 def _parser() -> Parser:
     formats = ", ".join(FORMATS)
-    parser = Parser(
-        prog="python -m stargan", description="Translates portraits between domains with StarGAN v2."
-    )
+    parser = Parser(prog="python -m stargan", description="Translates portraits between domains with StarGAN v2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     translate = commands.add_parser(
@@ -153,12 +147,8 @@ def _parser() -> Parser:
         metavar="N",
         help="processes that share a folder's pictures (default %(default)s)",
     )
-    translate.add_argument(
-        "--overwrite", action="store_true", help="make all files anew instead of those that the folder lacks"
-    )
-    translate.add_argument(
-        "-o", "--out", required=True, metavar="OUT", help=f"file to write ({', '.join(FORMATS)}), or folder"
-    )
+    translate.add_argument("--overwrite", action="store_true", help="make all files anew instead of those that the folder lacks")
+    translate.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write ({', '.join(FORMATS)}), or folder")
     translate.set_defaults(run=_translate)
 
     video = commands.add_parser(
@@ -166,9 +156,7 @@ def _parser() -> Parser:
         help="move a picture through styles",
         description="Writes a video of a picture beside its translations, which move from style to style.",
     )
-    video.add_argument(
-        "source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
-    )
+    video.add_argument("source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF")
     _add_model(video)
     _add_licence(video)
     video.add_argument("--domain", help="the domain of the styles that do not name theirs")
@@ -187,21 +175,15 @@ def _parser() -> Parser:
         metavar="S",
         help="from one style to the next, 0.1 to 60 (default %(default)g)",
     )
-    video.add_argument(
-        "--fps", type=_whole(1, 120), default=30, metavar="N", help="frames a second (default %(default)s)"
-    )
+    video.add_argument("--fps", type=_whole(1, 120), default=30, metavar="N", help="frames a second (default %(default)s)")
     video.add_argument("--loop", action="store_true", help="go back to the first style in the end")
     _add_psi(video)
     _add_masks_and_alignment(video)
     video.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write: .mp4")
     video.set_defaults(run=_video)
 
-    align = commands.add_parser(
-        "align", help="cut out and level a face", description="Cuts out and levels a face."
-    )
-    align.add_argument(
-        "source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
-    )
+    align = commands.add_parser("align", help="cut out and level a face", description="Cuts out and levels a face.")
+    align.add_argument("source", metavar="SOURCE", help="photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF")
     align.add_argument(
         "--size",
         type=_whole(32, 2048),
@@ -346,9 +328,7 @@ def _translate_many(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _styles(
-    options: argparse.Namespace, model: Model
-) -> tuple[dict[str, np.ndarray], dict[str, Image], list[Outcome]]:
+def _styles(options: argparse.Namespace, model: Model) -> tuple[dict[str, np.ndarray], dict[str, Image], list[Outcome]]:
     """Styles by name, the picture that stands for each in a grid, and what went wrong with references."""
     from stargan import batch, images, styles
 

@@ -174,5 +174,3 @@ def warp(rgb: np.ndarray, matrix: np.ndarray, size: int, blur: bool = True) -> n
     share = np.clip(distance / (0.1 * size), 0, 1)[..., None]
     soft = cv2.GaussianBlur(out, (0, 0), 0.03 * size, borderType=cv2.BORDER_REFLECT_101)
     return (out * (1 - share) + soft * share).round().astype(np.uint8)
-
-

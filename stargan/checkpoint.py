@@ -67,17 +67,9 @@ def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> 
 
     The file appears under its name only when it is whole.
     """
-    tensors = {
-        f"{net}.{key}": value
-        for net, module in model.networks.items()
-        for key, value in module.state_dict().items()
-    }
-    facts = {"config": dataclasses.asdict(model.config)} | (
-        {"fan": dataclasses.asdict(model.fan.config)} if model.fan else {}
-    )
-    metadata = {"format": FORMAT, "name": model.name, "licence": model.licence} | {
-        k: json.dumps(v) for k, v in facts.items()
-    }
+    tensors = {f"{net}.{key}": value for net, module in model.networks.items() for key, value in module.state_dict().items()}
+    facts = {"config": dataclasses.asdict(model.config)} | ({"fan": dataclasses.asdict(model.fan.config)} if model.fan else {})
+    metadata = {"format": FORMAT, "name": model.name, "licence": model.licence} | {k: json.dumps(v) for k, v in facts.items()}
     _write(tensors, metadata, Path(path), dtype)
 
 
@@ -88,10 +80,7 @@ def save_fan(fan: FAN, path: Path | str, dtype: torch.dtype = torch.float32) -> 
 
 
 def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, dtype: torch.dtype) -> None:
-    ready = {
-        k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous()
-        for k, v in tensors.items()
-    }
+    ready = {k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in tensors.items()}
     with whole(path) as partial:
         partial.write_bytes(safetensors.torch.save(ready, metadata))
 
@@ -137,13 +126,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is no safetensors file, or cut off ({error}); fetch or write it again"
-        ) from None
+        raise CheckpointError(f"{path} is no safetensors file, or cut off ({error}); fetch or write it again") from None
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} was not written by this project: its metadata has no format {FORMAT!r}"
-        )
+        raise CheckpointError(f"{path} was not written by this project: its metadata has no format {FORMAT!r}")
     return tensors, metadata
 
 
@@ -154,17 +139,13 @@ def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path)
     try:
         values = json.loads(metadata[key])
     except (ValueError, RecursionError):
-        raise CheckpointError(
-            f"the metadata {key!r} of {path} is not JSON; fetch or write the file again"
-        ) from None
+        raise CheckpointError(f"the metadata {key!r} of {path} is not JSON; fetch or write the file again") from None
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     if not isinstance(values, dict) or set(values) != set(defaults):
         raise CheckpointError(f"the metadata {key!r} of {path} does not hold exactly {', '.join(defaults)}")
     for name, default in defaults.items():
         if not _like(values[name], default) or (name == "depth" and values[name] > MAX_FAN_DEPTH):
-            raise CheckpointError(
-                f"{name!r} cannot be {str(values[name])[:60]} in the metadata {key!r} of {path}"
-            )
+            raise CheckpointError(f"{name!r} cannot be {str(values[name])[:60]} in the metadata {key!r} of {path}")
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except ValueError as error:
@@ -174,9 +155,7 @@ def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path)
 def _like(value: Any, default: Any) -> bool:
     """Whether a value from JSON can stand for a field: positive integers, finite numbers, texts, lists of 1 to 1000 of them."""
     if isinstance(default, tuple):
-        return (
-            isinstance(value, list) and 1 <= len(value) <= 1000 and all(_like(v, default[0]) for v in value)
-        )
+        return isinstance(value, list) and 1 <= len(value) <= 1000 and all(_like(v, default[0]) for v in value)
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, float):
@@ -189,28 +168,19 @@ def _like(value: Any, default: Any) -> bool:
 
 def _fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
     """Loads tensors named `<network>.<key>`, all of them and no others."""
-    expected = {
-        f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
-    }
+    expected = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
     for key in sorted(expected.keys() ^ tensors.keys()):
-        raise CheckpointError(
-            f"{path} {'lacks' if key in expected else 'has a surplus'} key {key!r}; it is of another shape"
-        )
+        raise CheckpointError(f"{path} {'lacks' if key in expected else 'has a surplus'} key {key!r}; it is of another shape")
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
-            raise CheckpointError(
-                f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}"
-            )
+            raise CheckpointError(f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}")
         if tensor.is_floating_point() != expected[key].is_floating_point() or tensor.is_complex():
             raise CheckpointError(f"{key!r} of {path} is {tensor.dtype}, but has to be {expected[key].dtype}")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
     for name, net in networks.items():
         # Copies, because a mapped file that is cut short later would bring the process down.
-        state = {
-            key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous()
-            for key, value in net.state_dict().items()
-        }
+        state = {key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous() for key, value in net.state_dict().items()}
         net.load_state_dict(state, assign=True)
         net.eval().requires_grad_(False)
 
@@ -264,17 +234,13 @@ def _read_published(path: Path) -> Any:
 def _flat(content: Any, path: Path) -> dict[str, Tensor]:
     """The tensors of a dict of state_dicts as `<network>.<key>`, without the prefix that DataParallel puts before keys."""
     if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} holds no dict of networks; a published checkpoint has {', '.join(NETWORKS)}"
-        )
+        raise CheckpointError(f"{path} holds no dict of networks; a published checkpoint has {', '.join(NETWORKS)}")
     for name in [name for name in NETWORKS if name not in content]:
         raise CheckpointError(f"{path} has no {name!r}; a published checkpoint holds {', '.join(NETWORKS)}")
     tensors = {}
     for name, state in content.items():
         if name not in (*NETWORKS, "fan"):
-            raise CheckpointError(
-                f"{path} has a surplus key {name!r}; it may hold {', '.join(NETWORKS)} and fan"
-            )
+            raise CheckpointError(f"{path} has a surplus key {name!r}; it may hold {', '.join(NETWORKS)} and fan")
         if not isinstance(state, dict) or not state or not all(isinstance(key, str) for key in state):
             raise CheckpointError(f"{name!r} of {path} is no dict of tensors; the file is damaged")
         prefix = "module." if all(key.startswith("module.") for key in state) else ""
@@ -307,9 +273,7 @@ def _infer_fan(tensors: Mapping[str, Tensor], path: Path) -> FANConfig:
     if outputs not in (68, 69, 98, 99):
         raise CheckpointError(f"'fan.l0.weight' of {path} makes {outputs} heatmaps, but has to make 68 or 98")
     if not 1 <= depth <= MAX_FAN_DEPTH:
-        raise CheckpointError(
-            f"'fan.m0' of {path} has {max(depth, 0)} levels, but has to have 1 to {MAX_FAN_DEPTH}"
-        )
+        raise CheckpointError(f"'fan.m0' of {path} has {max(depth, 0)} levels, but has to have 1 to {MAX_FAN_DEPTH}")
     boundary = outputs in (69, 99)
     width = _shape(tensors, "fan.conv_last0.weight", 4, path)[0]
     coords = _shape(tensors, "fan.conv1.conv.weight", 4, path)[1] == 6
@@ -325,17 +289,13 @@ def _infer(tensors: Mapping[str, Tensor], domains: Sequence[str] | None, path: P
     blocks = _count(tensors, r"style_encoder\.shared\.(\d{1,2})\.conv1\.weight") - 1
     branches = _count(tensors, r"mapping_network\.unshared\.(\d{1,3})\.")
     if domains is not None and len(domains) != branches:
-        raise CheckpointError(
-            f"{path} has {branches} domains, but {len(domains)} names were given: {', '.join(domains)}"
-        )
+        raise CheckpointError(f"{path} has {branches} domains, but {len(domains)} names were given: {', '.join(domains)}")
     w_hpf = 0.0
     if "generator.hpf.filter" in tensors:
         shape = _shape(tensors, "generator.hpf.filter", 2, path)
         middle = tensors["generator.hpf.filter"][1, 1].item() if shape == (3, 3) else math.nan
         if not 0 < middle < math.inf:
-            raise CheckpointError(
-                f"'generator.hpf.filter' of {path} is no 3x3 high-pass filter; the file is damaged"
-            )
+            raise CheckpointError(f"'generator.hpf.filter' of {path} is no 3x3 high-pass filter; the file is damaged")
         # 8 / w_hpf was rounded to float32, hence the rounding back.
         w_hpf = float(f"{8 / middle:.6g}")
     by_generator = _count(tensors, r"generator\.encode\.(\d{1,2})\.") + 2 - (w_hpf > 0)

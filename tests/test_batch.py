@@ -84,9 +84,7 @@ def test_references_never_blur_where_a_source_ends(tmp_path: Path) -> None:
     assert len(names) == 3 and "deep-c" in names and not any("--" in name for name in names)
 
 
-def test_each_source_is_encoded_once_for_all_styles(
-    task: batch.Task, sources: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_source_is_encoded_once_for_all_styles(task: batch.Task, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encodings = []
     encode = Translator.encode
     monkeypatch.setattr(Translator, "encode", lambda self, *args, **named: encodings.append(1) or encode(self, *args, **named))

@@ -18,9 +18,7 @@ NETWORKS = ("generator", "mapping_network", "style_encoder")
 
 def make(config=None, fan=None, seed=0):
     torch.manual_seed(seed)
-    config = config or ModelConfig(
-        image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16
-    )
+    config = config or ModelConfig(image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16)
     modules = [Generator(config), MappingNetwork(config), StyleEncoder(config), FAN(fan) if fan else None]
     for module in filter(None, modules):
         module.eval().requires_grad_(False)
@@ -30,10 +28,7 @@ def make(config=None, fan=None, seed=0):
 def published(model, prefix=""):
     """What a published file holds: a dict of state dicts."""
     names = [*NETWORKS, *(["fan"] if model.fan else [])]
-    return {
-        name: OrderedDict((prefix + key, value) for key, value in getattr(model, name).state_dict().items())
-        for name in names
-    }
+    return {name: OrderedDict((prefix + key, value) for key, value in getattr(model, name).state_dict().items()) for name in names}
 
 
 def outputs(model):
@@ -148,9 +143,7 @@ def test_narrow_storage_is_float32_in_memory(tmp_path, dtype):
     assert sizes[0] < 0.7 * sizes[1]
     loaded = checkpoint.load(tmp_path / "half.safetensors")
     assert all(p.dtype == torch.float32 for p in loaded.generator.parameters())
-    torch.testing.assert_close(
-        loaded.generator.from_rgb.weight, model.generator.from_rgb.weight.to(dtype).float(), rtol=0, atol=0
-    )
+    torch.testing.assert_close(loaded.generator.from_rgb.weight, model.generator.from_rgb.weight.to(dtype).float(), rtol=0, atol=0)
 
 
 def test_metadata_comes_back(saved):
@@ -192,9 +185,7 @@ def test_truncated_file(tmp_path, name, keep):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "nets.ckpt"])
-@pytest.mark.parametrize(
-    "content", [b"GIF89a", b"\x00" * 64, b"\xff" * 64, b"PK\x03\x04 no archive", b"(lp0\n."]
-)
+@pytest.mark.parametrize("content", [b"GIF89a", b"\x00" * 64, b"\xff" * 64, b"PK\x03\x04 no archive", b"(lp0\n."])
 def test_wrong_kind_of_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=name):
@@ -243,9 +234,7 @@ def test_damaged_tensors_in_published(tmp_path, damage):
 
 def test_published_depths_that_disagree(tmp_path):
     content = published(make())
-    other = ModelConfig(
-        image_size=128, domains=("a", "b", "c"), hidden_dim=24, base_channels=4, max_channels=16
-    )
+    other = ModelConfig(image_size=128, domains=("a", "b", "c"), hidden_dim=24, base_channels=4, max_channels=16)
     content["style_encoder"] = published(make(other))["style_encoder"]
     torch.save(content, tmp_path / "nets.ckpt")
     with pytest.raises(CheckpointError, match="nets.ckpt.*generator.*encode"):
@@ -277,9 +266,7 @@ def test_malformed_published(tmp_path, change, key):
     assert "nets.ckpt" in str(error.value) and key in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "content", [[1, 2], torch.zeros(3), {}, {1: 2}], ids=["list", "tensor", "empty", "numbers"]
-)
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {}, {1: 2}], ids=["list", "tensor", "empty", "numbers"])
 def test_published_that_is_no_dict_of_networks(tmp_path, content):
     torch.save(content, tmp_path / "nets.ckpt")
     with pytest.raises(CheckpointError, match="nets.ckpt"):

@@ -38,9 +38,7 @@ def run(*arguments, cwd, **variables):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     torch.manual_seed(0)
-    config = ModelConfig(
-        image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16
-    )
+    config = ModelConfig(image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16)
     checkpoint.save(checkpoint.build(config), folder / "small.safetensors")
     noise = np.random.default_rng(0).integers(0, 256, (2, 90, 120, 3), dtype=np.uint8)
     Image.fromarray(noise[0]).save(folder / "source.png")
@@ -50,9 +48,7 @@ def folder(tmp_path_factory):
 
 
 def translate(folder, *arguments, source="source.png", out="out.png"):
-    return run(
-        "translate", source, "--model", "small.safetensors", "--no-align", "-o", out, *arguments, cwd=folder
-    )
+    return run("translate", source, "--model", "small.safetensors", "--no-align", "-o", out, *arguments, cwd=folder)
 
 
 def pixels(path):
@@ -90,9 +86,7 @@ def test_reference_decides_the_style(folder):
     assert not np.array_equal(pixels(folder / "r.png"), pixels(folder / "s.png"))
 
 
-@pytest.mark.parametrize(
-    "name,kind", [("o.jpg", "JPEG"), ("o.JPEG", "JPEG"), ("o.webp", "WEBP"), ("o.png", "PNG")]
-)
+@pytest.mark.parametrize("name,kind", [("o.jpg", "JPEG"), ("o.JPEG", "JPEG"), ("o.webp", "WEBP"), ("o.png", "PNG")])
 def test_extension_decides_the_format(folder, name, kind):
     assert translate(folder, "--domain", "man", "--seed", 0, out=name).returncode == 0
     with Image.open(folder / name) as image:

@@ -178,9 +178,7 @@ def test_fid_and_lpips_where_their_networks_can_be_had(two_colours: Path, tmp_pa
 
     real = torchmetrics.image.fid.FrechetInceptionDistance
     monkeypatch.setattr(torchmetrics.image.fid, "FrechetInceptionDistance", lambda: real(feature=Features()))
-    monkeypatch.setattr(
-        torchmetrics.image.lpip, "LearnedPerceptualImagePatchSimilarity", lambda net: Lpips()
-    )
+    monkeypatch.setattr(torchmetrics.image.lpip, "LearnedPerceptualImagePatchSimilarity", lambda net: Lpips())
 
     class Lpips(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> Tensor:

@@ -212,7 +212,9 @@ def test_a_long_report_is_cut() -> None:
 def test_portraits_are_cut_from_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clone, out = tmp_path / "clone", tmp_path / "out"
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text("id,domain,split\r\n7,man,train\r\n107,orc,val\r\n1207,woman,train\r\n33,man,val\r\n34,man,val\r\n5,orc,train\r\n")
+    manifest.write_text(
+        "id,domain,split\r\n7,man,train\r\n107,orc,val\r\n1207,woman,train\r\n33,man,val\r\n34,man,val\r\n5,orc,train\r\n"
+    )
     monkeypatch.setattr(prepare, "MANIFEST", manifest)
     (clone / "images" / "07").mkdir(parents=True)
     (clone / "images" / "33").mkdir()

@@ -115,9 +115,7 @@ def test_clipping_bounds_a_step(picture_folder: Path, tmp_path: Path) -> None:
     assert norms[0] > 1e-2 and norms[1] == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_a_step_that_is_not_finite_is_left_out(
-    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     state = loop.State(settings(picture_folder, tmp_path), None)
     before = weights(state)
@@ -258,9 +256,7 @@ def test_bad_folders_are_said_before_anything_starts(picture_folder: Path, tmp_p
 
 def of_another_run(path: Path, domains: tuple[str, ...], published: bool = False) -> checkpoint.Model:
     torch.manual_seed(1)
-    model = checkpoint.build(
-        ModelConfig(image_size=64, domains=domains, w_hpf=0.0, base_channels=4, max_channels=8), None
-    )
+    model = checkpoint.build(ModelConfig(image_size=64, domains=domains, w_hpf=0.0, base_channels=4, max_channels=8), None)
     if published:
         torch.save({name: {f"module.{k}": v for k, v in net.state_dict().items()} for name, net in model.networks.items()}, path)
     else:

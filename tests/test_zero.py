@@ -15,7 +15,7 @@ from stargan.ui import zero
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SPACES = '''
+SPACES = """
 import functools, inspect, multiprocessing, threading
 
 fork = multiprocessing.get_context("fork")
@@ -68,7 +68,7 @@ def GPU(task=None, duration=None):
     def function(*arguments, **keywords):
         return list(results(arguments, keywords))[-1]
     return function
-'''
+"""
 
 PAGE = """
 import json, sys, threading

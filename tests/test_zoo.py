@@ -30,9 +30,7 @@ from stargan.networks import ModelConfig
 
 def make(seed):
     torch.manual_seed(seed)
-    return checkpoint.build(
-        ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
-    )
+    return checkpoint.build(ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16))
 
 
 def same(a, b):

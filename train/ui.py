@@ -44,7 +44,7 @@ def tab(library: Library, folders: Path | None) -> None:
         with gr.Column(min_width=300):
             gr.Markdown(
                 "Train a model on pictures of your own, sorted by domain. Whoever can open this page sees the runs and the "
-                "pictures that they make."
+                "pictures that they make; what is uploaded here is kept on the machine that runs it."
             )
             name = gr.Textbox("", label="Name of the new model", elem_id="train-name", placeholder="my-model", max_lines=1)
             kind = gr.Radio([("Folder on this machine", FOLDER), ("Zip file", ZIP)], value=FOLDER, label="Pictures")
@@ -88,11 +88,10 @@ def tab(library: Library, folders: Path | None) -> None:
             with gr.Row():
                 stop = gr.Button("Stop (saves)", variant="stop", elem_id="train-stop", interactive=False)
                 go_on = gr.Button("Continue", elem_id="train-continue", interactive=False)
-            plot = gr.LinePlot(
-                x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot"
-            )
+            plot = gr.LinePlot(x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot")
             sheet = gr.Image(
-                label="Samples", alt_text="Sources, translations and reconstructions by the run",
+                label="Samples",
+                alt_text="Sources, translations and reconstructions by the run",
                 elem_id="train-sheet",
                 interactive=False,
                 format="webp",

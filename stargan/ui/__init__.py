@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 import gradio as gr
+from gradio.route_utils import delete_files_created_by_app
 
 from stargan import zoo
 from stargan.checkpoint import CheckpointError
@@ -38,14 +42,14 @@ THEME = gr.themes.Soft(
     link_text_color_dark="*secondary_300",
     link_text_color_visited_dark="*secondary_300",
 )
-KEEP_SECONDS = 3600  # uploads and results are deleted after an hour
 
 
-def build(model: str, threads: int = 0, compiled: bool = True, training: Path | None = None) -> gr.Blocks:
+def build(model: str, threads: int = 0, compiled: bool = True, training: Path | None = None, keep: float = 60) -> gr.Blocks:
     """The page for the model of that name or file; where there is none, a page that says so. training: where the Train tab finds
     prepared data folders and puts uploads; None, for pages that are open to the world, where neither training nor downloads are
-    offered. The rest as in `Studio`."""
-    with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
+    offered. keep: minutes after which uploads and results are deleted. The rest as in `Studio`."""
+    seconds = max(1, round(60 * keep))
+    with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(seconds, seconds)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
         try:
             library = Library(model, threads, compiled)
@@ -59,5 +63,15 @@ def build(model: str, threads: int = 0, compiled: bool = True, training: Path | 
         with gr.Tab("Train"):
             train.tab(library, training)
         with gr.Tab("About"):
-            about.tab(library, picker)
+            about.tab(library, picker, keep)
+    threading.Thread(target=_delete_old_files, args=(demo, seconds), daemon=True).start()
     return demo
+
+
+def _delete_old_files(demo: gr.Blocks, seconds: int) -> None:
+    """As `delete_cache` does, which also clears up when the page ends, but looks rarely, and never again once a file came in
+    while it looked."""
+    while True:
+        time.sleep(max(1, seconds / 12))
+        with contextlib.suppress(RuntimeError):  # a set of files that grew under it
+            delete_files_created_by_app(demo, seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from pathlib import Path
 
 import gradio as gr
 
@@ -60,15 +62,23 @@ DIAGRAM = (
 )
 
 
+@functools.cache
+def _address(picture: Path) -> str:
+    gr.set_static_paths([picture])
+    return f"gradio_api/file={picture}"
+
+
 def card(studio: Studio) -> str:
-    """The model's card, as far as it can be shown here; without one, what the file says."""
+    """The model's card with the pictures that lie beside it; without one, what the file says."""
     path = zoo.available().get(studio.model.name)
     text = path.with_name("README.md") if path is not None else None
     if text is None or not text.exists():
         return f"#### {studio.model.name}\n\nLicence of the weights: {studio.model.licence or 'not said in the file'}."
-    # Pictures stand beside the card, where the browser cannot reach them.
-    without = re.sub(r"^!\[.*\]\(.*\)\n", "", text.read_text(), flags=re.MULTILINE)
-    return re.sub("^#", "####", without, flags=re.MULTILINE)
+    shown = text.read_text()
+    for picture in text.parent.iterdir():
+        if picture.suffix in (".jpg", ".png"):
+            shown = shown.replace(f"]({picture.name})", f"]({_address(picture)})")
+    return re.sub("^#", "####", shown, flags=re.MULTILINE)
 
 
 def _text(studio: Studio) -> str:
@@ -78,14 +88,15 @@ def _text(studio: Studio) -> str:
     return f"### The model: {facts}\n\n{card(studio)}"
 
 
-def tab(library: Library, model: gr.Dropdown) -> None:
-    """Builds the tab inside the Blocks that are open, for the model that is chosen."""
+def tab(library: Library, model: gr.Dropdown, keep: float) -> None:
+    """Builds the tab inside the Blocks that are open, for the model that is chosen. keep: minutes that pictures are kept."""
     with gr.Column(elem_id="about"):
         gr.Markdown(HOW)
         gr.HTML(DIAGRAM)
         text = gr.Markdown(_text(library.get(library.default)))
         gr.Markdown(
-            "### Your pictures\n\nThey stay on the machine that runs this page; uploads and results are deleted after an hour. "
-            "Nothing about them is logged."
+            "### Your pictures\n\nThey stay on the machine that runs this page; uploads and results are deleted after "
+            f"{keep:g} minutes. Nothing about them is logged. What is uploaded on the Train tab is kept, until somebody removes it "
+            "on that machine."
         )
     model.change(lambda name: _text(library.get(name)), model, text, api_visibility="private", show_progress="hidden")

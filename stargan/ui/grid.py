@@ -48,13 +48,15 @@ def tab(library: Library, model: gr.Dropdown) -> None:
                 make = gr.Button("Make grid", variant="primary", elem_id="make-grid")
                 cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
     result = gr.Image(
-        label="Sources down, styles across", alt_text="The grid",
+        label="Sources down, styles across",
+        alt_text="The grid",
         elem_id="grid-result",
         interactive=False,
         format="png",
         buttons=["download", "fullscreen"],
     )
     status = gr.Markdown("", elem_id="grid-status")
+    cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come
 
     @zero.gpu(seconds=60)
     def grid(
@@ -73,7 +75,8 @@ def tab(library: Library, model: gr.Dropdown) -> None:
     running = make.click(
         grid, [sources, domain, style_from, count, seed, psi, references, masks, aligned, model], [result, status], api_name="grid"
     )
-    cancel.click(lambda: "Cancelled.", None, status, cancels=[running], api_visibility="private")
+    make.click(lambda: gr.update(visible=False), None, cancelled, api_visibility="private")
+    cancel.click(lambda: gr.update(visible=True), None, cancelled, cancels=[running], api_visibility="private")
     model.change(
         lambda name: (gr.update(**domain_state(library.get(name))), gr.update(**masks_state(library.get(name)))),
         model,
@@ -97,9 +100,7 @@ def _styles(
     size = studio.model.config.image_size
     if style_from == SEED:
         first = -1 if seed is None else int(seed)
-        return [
-            (label(f"seed {s}", size), studio.style(domain, SEED, s, psi, [], aligned)[0]) for s in range(first, first + count)
-        ]
+        return [(label(f"seed {s}", size), studio.style(domain, SEED, s, psi, [], aligned)[0]) for s in range(first, first + count)]
     if not 1 <= len(references) <= MOST:
         raise ValueError(f"there are {len(references)} references; give 1 to {MOST}")
     return [(studio.prepare(r, aligned).image, studio.style(domain, REFERENCE, 0, psi, [(r, 1.0)], aligned)[0]) for r in references]

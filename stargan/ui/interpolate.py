@@ -82,14 +82,23 @@ def tab(library: Library, model: gr.Dropdown) -> None:
         b = _end("B", initial, 2)
         with gr.Column(min_width=300):
             result = gr.Image(
-                label="Between A and B", alt_text="The source in a style between A and B",
-                elem_id="between", interactive=False, height=360, format="webp", buttons=["download"],
+                label="Between A and B",
+                alt_text="The source in a style between A and B",
+                elem_id="between",
+                interactive=False,
+                height=360,
+                format="webp",
+                buttons=["download"],
             )
             position = gr.Slider(0, 1, 0.5, step=0.01, label="From A to B", elem_id="position", info=BETWEEN)
             psi = gr.Slider(0, 1.5, 1.0, step=0.05, label="Psi of seeds", elem_id="interpolate-psi")
     strip = gr.Image(
-        label="Nine steps", alt_text="Nine steps from style A to style B",
-        elem_id="strip", interactive=False, format="webp", buttons=["download"],
+        label="Nine steps",
+        alt_text="Nine steps from style A to style B",
+        elem_id="strip",
+        interactive=False,
+        format="webp",
+        buttons=["download"],
     )
     with gr.Row():
         with gr.Column(min_width=260):

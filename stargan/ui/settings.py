@@ -19,6 +19,7 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
         ("port", int, "7860", "port to listen on"),
         ("max-queue", int, "64", "calls that may wait"),
         ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
+        ("keep", float, "60", "minutes after which uploads and results are deleted"),
         ("auth", str, "", "user:password that a visitor has to give; empty: nothing"),
         ("data", str, str(zoo.ROOT / "data"), "folder of prepared data folders, where the Train tab puts uploads too"),
     )

@@ -214,9 +214,7 @@ class Library:
         self._lock = Lock()
         if zero.ACTIVE:
             # A process that is forked while another thread holds the lock would wait for it for ever.
-            os.register_at_fork(
-                before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
-            )
+            os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release)
         self.get(default)
 
     def names(self) -> list[str]:
@@ -235,9 +233,9 @@ class Library:
     def get(self, name: str) -> Studio:
         """The studio of a model; ZooError for one that is not offered, CheckpointError where it cannot be loaded."""
         with self._lock:
-            if name not in self.names():
-                raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
             path = zoo.available().get(name)
+            if path is None and name not in self.names():
+                raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
             written = path.stat().st_mtime_ns if path is not None else 0
             if name not in self._studios or self._studios[name][0] != written:
                 self._studios[name] = written, Studio(zoo.load(name), self.threads, self.compiled)

@@ -40,12 +40,22 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             aligned = gr.Checkbox(True, label="Align the face", info="Off: the picture's central square is used as it is.")
             with gr.Row():
                 crop = gr.Image(
-                    label="Aligned", alt_text="The face as the model sees it",
-                    elem_id="crop", interactive=False, height=170, min_width=120, buttons=[],
+                    label="Aligned",
+                    alt_text="The face as the model sees it",
+                    elem_id="crop",
+                    interactive=False,
+                    height=170,
+                    min_width=120,
+                    buttons=[],
                 )
                 overlay = gr.Image(
-                    label="Kept", alt_text="What of the face is kept, in orange",
-                    elem_id="overlay", interactive=False, height=170, min_width=120, buttons=[],
+                    label="Kept",
+                    alt_text="What of the face is kept, in orange",
+                    elem_id="overlay",
+                    interactive=False,
+                    height=170,
+                    min_width=120,
+                    buttons=[],
                 )
             masks = masks_switch(initial, "masks")
             switches, strengths = _parts(initial)
@@ -85,8 +95,12 @@ def tab(library: Library, model: gr.Dropdown) -> None:
                 home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(initial, 0))
                 back = gr.Button("Reconstruct", elem_id="reconstruct")
                 again = gr.Image(
-                    label="Reconstruction", alt_text="The result brought back to the source",
-                    elem_id="again", interactive=False, height=260, buttons=["download"],
+                    label="Reconstruction",
+                    alt_text="The result brought back to the source",
+                    elem_id="again",
+                    interactive=False,
+                    height=260,
+                    buttons=["download"],
                 )
 
     shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted, model]

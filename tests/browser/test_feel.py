@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from gradio_client import Client, handle_file
 from PIL import Image, ImageOps
 from served import opened, served, to_tab
 from skimage import data
+
+from stargan import zoo
 
 # Of everything that is read: the smallest contrast with what is behind it (WCAG 2.2, 1.4.3), with its text.
 CONTRAST = """() => {
@@ -145,8 +148,41 @@ def test_a_grid_can_be_cancelled(page: Any, portrait_file: Path, tmp_path: Path)
     page.get_by_text(re.compile("[1-7] of 8 sources")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled.").wait_for()
+    page.wait_for_timeout(1500)  # for a row that was under way
+    done = page.locator("#grid-status").inner_text()
     page.wait_for_timeout(1500)
-    assert page.locator("#grid-status").inner_text() == "Cancelled."
+    assert page.locator("#grid-status").inner_text() == done != "8 of 8 sources"
+    page.get_by_role("button", name="Make grid").click()
+    page.get_by_text("Cancelled.").wait_for(state="hidden")
+    page.get_by_text("8 of 8 sources").wait_for()
+
+
+def test_uploads_and_results_are_deleted_after_a_while(browser: Any, portrait_file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+
+    def count() -> int:
+        examples = {p.name for p in (zoo.ROOT / "weights" / zoo.DEFAULT / "examples").iterdir()}
+        return sum(p.is_file() and p.name not in examples for p in kept.rglob("*"))
+
+    # Minutes: enough for all that follows to be made before any of it goes.
+    with served(tmp_path, "--no-compile", "--keep", "0.5", GRADIO_TEMP_DIR=str(kept)) as (url, _):
+        before = count()
+        page = opened(browser, url)
+        upload(page, portrait_file)
+        to_tab(page, "Interpolate")
+        page.locator("#interpolate-source input[type=file]").first.set_input_files(str(portrait_file))
+        page.locator("#strip img").first.wait_for()
+        page.get_by_role("button", name="Make video").click()
+        page.locator("#movie video").wait_for(state="attached")
+        assert count() > before + 3
+        deadline = time.monotonic() + 120
+        while count() > before and time.monotonic() < deadline:
+            page.wait_for_timeout(1000)
+        assert count() == before
+        page.reload()
+        page.locator(".gallery-item, .gallery button").first.click()  # an example, which is not deleted
+        page.wait_for_function("document.querySelectorAll('#result img').length >= 2")
+        page.context.close()
 
 
 def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:

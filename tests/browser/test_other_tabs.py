@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from gradio_client import Client, handle_file
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage import data
 
 WAIT = 60_000
@@ -59,6 +59,32 @@ def test_the_picture_follows_the_slider_and_the_last_position_wins(page: Any, po
     assert np.abs(strip[:, :128] - last).mean() < 3 < np.abs(strip[:, -128:] - last).mean()
 
 
+def test_from_one_reference_to_another(page: Any, address: str, portrait_file: Path, tmp_path: Path) -> None:
+    flipped = tmp_path / "flipped.png"
+    ImageOps.mirror(Image.open(portrait_file)).save(flipped)
+    page.get_by_role("tab", name="Interpolate").click()
+    page.locator("#interpolate-source input[type=file]").first.set_input_files(str(portrait_file))
+    seeds = settled(page, "#strip")
+    for end, domain, path in (("a", "woman", portrait_file), ("b", "orc", flipped)):
+        box = page.locator(f"#style-{end}")
+        box.get_by_label(domain, exact=True).check()
+        box.get_by_label("Reference picture").check()
+        box.locator("input[type=file]").first.set_input_files(str(path))
+        box.locator("img").first.wait_for()
+    page.wait_for_function("src => document.querySelector('#strip img').src != src", arg=seeds)
+    strip = fetched(page, settled(page, "#strip"))
+    # Both ends are what the Translate tab makes of these references.
+    client = Client(address, verbose=False)
+    for domain, path, cell in (("woman", portrait_file, strip[:, :128]), ("orc", flipped, strip[:, -128:])):
+        same = {"source": handle_file(str(portrait_file)), "reference": handle_file(str(path)), "psi": 1.0, "seed": 0}
+        pictures, *_ = client.predict(
+            **same, domain=domain, style_from="reference", masks=True, aligned=True, api_name="/translate"
+        )
+        expected = np.asarray(Image.open(pictures[1]).convert("RGB"), np.float32)
+        assert np.abs(cell - expected).mean() < 5, domain  # the strip is compressed
+    assert np.abs(strip[:, :128] - strip[:, -128:]).mean() > 15
+
+
 def test_a_video_through_several_styles(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     page.get_by_role("tab", name="Interpolate").click()
     page.locator("#interpolate-source input[type=file]").first.set_input_files(str(portrait_file))
@@ -94,11 +120,39 @@ def test_a_grid_of_sources_and_styles(page: Any, portrait_file: Path, tmp_path: 
     assert all(np.abs(a - b).mean() > 1 for i, a in enumerate(cells) for b in cells[:i]), "two styles look alike"
 
 
+def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    picture = ImageOps.mirror(Image.open(portrait_file))
+    references = [tmp_path / "flipped.png", tmp_path / "yellow.png"]
+    picture.save(references[0])
+    Image.fromarray(np.asarray(picture) // np.array([1, 1, 3], np.uint8)).save(references[1])
+    page.get_by_role("tab", name="Grid").click()
+    page.locator("#grid-domain").get_by_label("orc").check()
+    page.get_by_role("radio", name="Reference pictures").check()
+    page.get_by_role("button", name="Make grid").wait_for()
+    page.locator("#grid-sources input[type=file]").first.set_input_files(str(portrait_file))
+    page.locator("#grid-sources").get_by_text("astronaut").first.wait_for()
+    page.locator("#grid-references input[type=file]").first.set_input_files([str(path) for path in references])
+    page.locator("#grid-references").get_by_text("yellow").first.wait_for()
+    page.get_by_role("button", name="Make grid").click()
+    page.get_by_text("1 of 1 sources").wait_for(timeout=WAIT)
+    sheet = fetched(page, settled(page, "#grid-result"))
+    assert sheet.shape == (2 * 128, 3 * 128, 3)
+    first, second = (sheet[:, 128 * i : 128 * (i + 1)] for i in (1, 2))
+    assert first[:128, :, 2].mean() > 2 * second[:128, :, 2].mean(), "the references stand above their columns"
+    assert np.abs(first[128:] - second[128:]).mean() > 1, "the reference does not matter"
+
+
 def test_the_card_is_shown(page: Any) -> None:
     page.get_by_role("tab", name="About").click()
     page.get_by_role("heading", name="How it works").wait_for()
     page.get_by_text("© artflow.ai").wait_for()
     assert page.locator("#diagram rect").count() == 10
+    page.wait_for_function(
+        """() => {
+          const pictures = [...document.querySelectorAll('#about img')];
+          return pictures.length == 3 && pictures.every(i => i.complete && i.naturalWidth > 0);
+        }"""
+    )
 
 
 def test_the_endpoints_of_interpolation(address: str, portrait_file: Path) -> None:
