@@ -115,6 +115,20 @@ def test_clipping_bounds_a_step(picture_folder: Path, tmp_path: Path) -> None:
     assert norms[0] > 1e-2 and norms[1] == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_learning_rates_fall_to_zero_at_the_end(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    moved = {}
+    for lr_decay, iteration in ((0, 0), (4, 0), (4, 3), (4, 4)):
+        state = loop.State(settings(picture_folder, tmp_path, lr_decay=lr_decay), None)
+        state.iteration = iteration
+        before = weights(state)["discriminator.main.0.weight"]
+        loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        moved[lr_decay, iteration] = weights(state)["discriminator.main.0.weight"] - before
+    torch.testing.assert_close(moved[4, 0], moved[0, 0])
+    assert moved[4, 3].norm() / moved[0, 0].norm() == pytest.approx(0.25, rel=0.05)
+    assert not moved[4, 4].any()
+
+
 def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     state = loop.State(settings(picture_folder, tmp_path), None)

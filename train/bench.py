@@ -22,13 +22,12 @@ from stargan.bench import unfolded
 from stargan.fan import load_fan68
 from train import loop, losses
 from train.augment import NUMBERS
-from train.config import TrainConfig
+from train.config import PAPER, TrainConfig
 
 
 def plain_state(config: TrainConfig) -> loop.State:
     """The networks of a run and their optimisers, as the paper's code has them."""
-    plain = {"alternate": False, "r1_every": 1, "diff_augment": False, "ema_warmup": False, "clip": 0.0, "ds_floor": 0.0}
-    changes: dict[str, Any] = plain | {"precision": "fp32", "accumulate": 1, "exact": True}
+    changes: dict[str, Any] = PAPER | {"precision": "fp32", "accumulate": 1, "exact": True}
     state = loop.State(dataclasses.replace(config, **changes), load_fan68() if config.w_hpf > 0 else None)
     for net in [*state.networks.values(), *state.averaged.values(), *([state.fan] if state.fan else [])]:
         net.to(memory_format=torch.contiguous_format)

@@ -18,6 +18,18 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the sentence names the key."""
 
 
+# Where the algorithm is the paper's.
+PAPER = {
+    "alternate": False,
+    "r1_every": 1,
+    "diff_augment": False,
+    "ema_warmup": False,
+    "clip": 0.0,
+    "ds_floor": 0.0,
+    "lr_decay": 0,
+}
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """A run. Fields without a comment mean what they mean in the paper (arXiv 1912.01865, appendix B)."""
@@ -36,6 +48,7 @@ class TrainConfig:
     batch: int = 8
     lr: float = 1e-4
     mapping_lr: float = 1e-6
+    lr_decay: int = 0  # iterations at the end of the run over which both rates fall linearly to zero
     betas: tuple[float, float] = (0.0, 0.99)
     weight_decay: float = 1e-4
     lambda_r1: float = 1.0
@@ -76,14 +89,13 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.device not in ("auto", "cpu"):
             raise ConfigError(f"device is {self.device!r}; it has to be auto or cpu")
-        if self.evaluate_every < 0:
-            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it has to be 0 (never) or above")
+        for name in ("evaluate_every", "lr_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (never) or above")
         if self.clip < 0:
             raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
-        if self.exact:
-            plain = {"alternate": False, "r1_every": 1, "diff_augment": False, "ema_warmup": False, "clip": 0.0, "ds_floor": 0.0}
-            if changed := [k for k, v in plain.items() if getattr(self, k) != v]:
-                raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
+        if self.exact and (changed := [k for k, v in PAPER.items() if getattr(self, k) != v]):
+            raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
 
     @property
     def folder(self) -> Path:

@@ -119,6 +119,14 @@ class State:
         c = self.config
         return c.ds_floor + (c.lambda_ds - c.ds_floor) * max(0.0, 1 - self.iteration / c.ds_iterations)
 
+    def set_rates(self) -> None:
+        """Gives the optimisers this iteration's learning rates: those of the configuration, less towards the end of the run."""
+        c = self.config
+        share = min(1.0, max(0.0, (c.iterations - self.iteration) / c.lr_decay)) if c.lr_decay else 1.0
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = optimiser.defaults["lr"] * share
+
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
@@ -281,6 +289,7 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
     """One iteration on this process's share of the batch: discriminator and generator updates, latent- and reference-guided
     (or one kind, in turn), the averages, the weight of the diversity loss. Returns the losses, without gradient."""
     c = state.config
+    state.set_rates()
     kinds = (KINDS[state.iteration % 2],) if c.alternate else KINDS
     # In turn, latent- and reference-guided updates both take their share of R1.
     with_r1 = (state.iteration // (2 if c.alternate else 1)) % c.r1_every == 0

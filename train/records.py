@@ -36,12 +36,15 @@ class TrainingError(ValueError):
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds it meanwhile, its `pid` file saying who; TrainingError where another process does."""
+    """Makes the folder and holds it meanwhile, its `pid` file saying who; TrainingError where another process does. What a run
+    that was killed had half written is removed."""
     lock = FileLock(folder / ".lock", timeout=1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         (folder / "pid").write_text(str(os.getpid()))
+        for partial in folder.glob("*.part"):
+            partial.unlink()
     except Timeout:
         raise TrainingError(f"{folder} is being trained by another process; wait for it, or train under another name") from None
     except OSError as error:
@@ -98,8 +101,6 @@ def save(state: State, folder: Path) -> Path:
 
 def resume(state: State, folder: Path) -> bool:
     """Continues from the newest checkpoint in the folder; False where there is none. CheckpointError where its shapes differ."""
-    for partial in folder.glob("*.part"):
-        partial.unlink(missing_ok=True)  # of a run that was killed
     found = sorted(folder.glob("checkpoint-*.pt"))
     if not found:
         return False
