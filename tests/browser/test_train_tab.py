@@ -15,13 +15,16 @@ from material import portrait
 from served import opened, served, to_tab
 
 from stargan import zoo
+from train.runner import Runner
 
 LONG = 180_000
 
 
 @pytest.fixture
 def name() -> Iterator[str]:
-    """Of a run, which is removed afterwards."""
+    """Of a run, which is removed afterwards. The page trains one at a time, whoever started it."""
+    if busy := Runner(zoo.ROOT / "runs", zoo.ROOT / "data").busy():
+        pytest.skip(f"{busy} is being trained here")
     name = f"page-{os.getpid()}"
     yield name
     shutil.rmtree(zoo.ROOT / "runs" / name, ignore_errors=True)
