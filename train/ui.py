@@ -33,9 +33,9 @@ WORDS = {
 }
 
 
-def tab(library: Library, folders: Path | None) -> None:
-    """Builds the tab inside the Blocks that are open. folders: where prepared data folders are and uploads are put; None where
-    training is not allowed."""
+def tab(library: Library, folders: Path | None, opened: gr.Tab) -> None:
+    """Builds the tab `opened` inside the Blocks that are open. folders: where prepared data folders are and uploads are put; None
+    where training is not allowed."""
     if folders is None:
         gr.Markdown(OFF, elem_id="train-off")
         return
@@ -156,7 +156,7 @@ def tab(library: Library, folders: Path | None) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [state, stop, go_on, plot, sheet, seen]
     look = {"fn": watch, "inputs": [run, seen], "outputs": shown, "queue": False}
-    gr.on([timer.tick, run.change], **look, **quiet)
+    gr.on([opened.select, timer.tick, run.change], **look, **quiet)
     form = [name, kind, dataset, archive, aligned, start_from, size, width, masks, iterations, batch, every]
     gr.on(start.click, begin, form, run, api_visibility="private", show_progress_on=[start]).then(**look, **quiet)
     stop.click(end, run, api_visibility="private").then(**look, **quiet)

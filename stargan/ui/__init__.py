@@ -37,6 +37,7 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover="*primary_600",
     button_primary_background_fill_hover_dark="*primary_600",
+    checkbox_border_color="*neutral_500",
     checkbox_label_background_fill_selected="*primary_700",
     checkbox_label_background_fill_selected_dark="*primary_700",
     link_text_color_dark="*secondary_300",
@@ -60,8 +61,8 @@ def build(model: str, threads: int = 0, compiled: bool = True, training: Path | 
         for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid)):
             with gr.Tab(name):
                 module.tab(library, picker)
-        with gr.Tab("Train"):
-            train.tab(library, training)
+        with gr.Tab("Train") as opened:
+            train.tab(library, training, opened)
         with gr.Tab("About"):
             about.tab(library, picker, keep)
     threading.Thread(target=_delete_old_files, args=(demo, seconds), daemon=True).start()

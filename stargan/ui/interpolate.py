@@ -92,8 +92,10 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             )
             position = gr.Slider(0, 1, 0.5, step=0.01, label="From A to B", elem_id="position", info=BETWEEN)
             psi = gr.Slider(0, 1.5, 1.0, step=0.05, label="Psi of seeds", elem_id="interpolate-psi")
+    gr.Markdown("### Nine steps from A to B")
     strip = gr.Image(
         label="Nine steps",
+        show_label=False,
         alt_text="Nine steps from style A to style B",
         elem_id="strip",
         interactive=False,

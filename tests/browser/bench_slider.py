@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, served(Path(work), *flags) as (url, _), sync_playwright() as playwright:
         source = Path(work) / "astronaut.jpg"
         Image.fromarray(data.astronaut()).save(source)
-        browser = launched(playwright)
+        browser = launched(playwright.chromium)
         page = opened(browser, url, height=1100)
         page.get_by_role("tab", name="Interpolate").click()
         page.locator("#interpolate-source input[type=file]").first.set_input_files(str(source))

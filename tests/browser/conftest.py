@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         try:
-            found = launched(playwright)
+            found = launched(playwright.chromium)
         except (Error, OSError) as error:
             if os.environ.get("REQUIRE_BROWSER") == "1":
                 pytest.fail(str(error))

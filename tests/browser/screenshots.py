@@ -30,6 +30,8 @@ def fill(page: Any, tab: str, portrait: str) -> None:
         page.locator("#grid-sources").get_by_text("portrait").first.wait_for()
         page.get_by_role("button", name="Make grid").click()
         page.get_by_text("1 of 1 sources").wait_for()
+    elif tab == "Train":
+        page.locator("#train-state p").first.wait_for()
     page.wait_for_timeout(1500)
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (address, _), sync_playwright() as playwright:
         portrait = str(Path(work) / "portrait.jpg")
         Image.fromarray(data.astronaut()).save(portrait)
-        browser = launched(playwright)
+        browser = launched(playwright.chromium)
         for screen, (width, height) in SCREENS.items():
             for theme in ("light", "dark"):
                 page = opened(browser, address, width, height, theme)

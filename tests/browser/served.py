@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import socket
@@ -13,6 +14,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from stargan import zoo
 
@@ -58,13 +62,13 @@ def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, s
         process.wait(timeout=30)
 
 
-def launched(playwright: Any) -> Any:
-    """Playwright's own Chromium, or the system's; FileNotFoundError where there is neither."""
-    own = Path(playwright.chromium.executable_path).exists()
+def launched(chromium: Any, *flags: str) -> Any:
+    """Playwright's own Chromium, or the system's, with these flags too; FileNotFoundError where there is neither."""
+    own = Path(chromium.executable_path).exists()
     system = shutil.which("chromium") or shutil.which("google-chrome")
     if not own and system is None:
         raise FileNotFoundError("there is no Chromium; run `playwright install chromium` or install your system's")
-    return playwright.chromium.launch(executable_path=None if own else system, args=FLAGS)
+    return chromium.launch(executable_path=None if own else system, args=[*FLAGS, *flags])
 
 
 def opened(browser: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
@@ -86,3 +90,9 @@ def to_tab(page: Any, name: str) -> None:
         page.get_by_label("More tabs").click()
         tab = page.locator(".overflow-dropdown button", has_text=name)
     tab.click()
+
+
+def pixels(page: Any, url: str) -> np.ndarray:
+    """A picture of the page, (height, width, 3) from 0 to 255."""
+    with Image.open(io.BytesIO(page.request.get(url).body())) as picture:
+        return np.asarray(picture.convert("RGB"), np.float32)

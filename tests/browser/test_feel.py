@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 import time
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image, ImageOps
-from served import opened, served, to_tab
+from served import opened, pixels, served, to_tab
 from skimage import data
 
 from stargan import zoo
@@ -56,10 +55,6 @@ TABS = ("Translate", "Interpolate", "Grid", "Train", "About")
 def upload(page: Any, path: Path) -> None:
     page.locator("#source input[type=file]").first.set_input_files(str(path))
     page.wait_for_function("document.querySelectorAll('#result img').length >= 2")
-
-
-def pixels(page: Any, url: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -183,6 +178,8 @@ def test_uploads_and_results_are_deleted_after_a_while(browser: Any, portrait_fi
         page.locator(".gallery-item, .gallery button").first.click()  # an example, which is not deleted
         page.wait_for_function("document.querySelectorAll('#result img').length >= 2")
         page.context.close()
+    log = (tmp_path / "log").read_text()
+    assert url in log and portrait_file.stem not in log, "what was uploaded is in the log"
 
 
 def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:

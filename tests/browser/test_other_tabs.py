@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import av
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image, ImageOps
+from served import pixels
 from skimage import data
 
 WAIT = 60_000
@@ -19,10 +19,6 @@ def shown(page: Any, box: str) -> str:
     image = page.locator(f"{box} img").first
     image.wait_for(timeout=WAIT)
     return image.get_attribute("src")
-
-
-def fetched(page: Any, url: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32)
 
 
 def settled(page: Any, box: str) -> str:
@@ -52,8 +48,8 @@ def test_the_picture_follows_the_slider_and_the_last_position_wins(page: Any, po
     page.mouse.up()
     assert len(seen) > 3, "no pictures came while the slider was dragged"
     assert slider.input_value() == "0"
-    last = fetched(page, settled(page, "#between"))
-    strip = fetched(page, settled(page, "#strip"))
+    last = pixels(page, settled(page, "#between"))
+    strip = pixels(page, settled(page, "#strip"))
     assert last.shape == (128, 128, 3) and strip.shape == (128, 9 * 128, 3)
     # The strip begins where the slider stands now, and ends elsewhere. Both are compressed.
     assert np.abs(strip[:, :128] - last).mean() < 3 < np.abs(strip[:, -128:] - last).mean()
@@ -72,7 +68,7 @@ def test_from_one_reference_to_another(page: Any, address: str, portrait_file: P
         box.locator("input[type=file]").first.set_input_files(str(path))
         box.locator("img").first.wait_for()
     page.wait_for_function("src => document.querySelector('#strip img').src != src", arg=seeds)
-    strip = fetched(page, settled(page, "#strip"))
+    strip = pixels(page, settled(page, "#strip"))
     # Both ends are what the Translate tab makes of these references.
     client = Client(address, verbose=False)
     for domain, path, cell in (("woman", portrait_file, strip[:, :128]), ("orc", flipped, strip[:, -128:])):
@@ -114,7 +110,7 @@ def test_a_grid_of_sources_and_styles(page: Any, portrait_file: Path, tmp_path: 
     page.locator("#grid-sources").get_by_text("coffee").first.wait_for()
     page.get_by_role("button", name="Make grid").click()
     page.get_by_text("Source 2 was left out: no face was found").wait_for(timeout=WAIT)
-    sheet = fetched(page, settled(page, "#grid-result"))
+    sheet = pixels(page, settled(page, "#grid-result"))
     assert sheet.shape == (2 * 128, 6 * 128, 3)
     cells = [sheet[128:, 128 * i : 128 * (i + 1)] for i in range(1, 6)]
     assert all(np.abs(a - b).mean() > 1 for i, a in enumerate(cells) for b in cells[:i]), "two styles look alike"
@@ -135,7 +131,7 @@ def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) ->
     page.locator("#grid-references").get_by_text("yellow").first.wait_for()
     page.get_by_role("button", name="Make grid").click()
     page.get_by_text("1 of 1 sources").wait_for(timeout=WAIT)
-    sheet = fetched(page, settled(page, "#grid-result"))
+    sheet = pixels(page, settled(page, "#grid-result"))
     assert sheet.shape == (2 * 128, 3 * 128, 3)
     first, second = (sheet[:, 128 * i : 128 * (i + 1)] for i in (1, 2))
     assert first[:128, :, 2].mean() > 2 * second[:128, :, 2].mean(), "the references stand above their columns"

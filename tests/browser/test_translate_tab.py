@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
+from served import launched, opened, pixels
 from skimage import data
 
 from stargan import zoo
@@ -27,9 +29,16 @@ def result(page: Any) -> np.ndarray:
     """The pixels of the result, as the page shows them."""
     page.wait_for_function("document.querySelectorAll('#result img').length >= 2", timeout=WAIT)
     urls = page.eval_on_selector_all("#result img", "images => images.map(image => image.src)")
-    pictures = [np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32) for url in urls]
+    pictures = [pixels(page, url) for url in urls]
     assert len(set(urls)) == 2, "before and after are the same file"
     return pictures[-1]
+
+
+def picture(page: Any, box: str) -> np.ndarray:
+    """The pixels of the picture in a box, once there is one."""
+    image = page.locator(f"{box} img").first
+    image.wait_for(timeout=WAIT)
+    return pixels(page, image.get_attribute("src"))
 
 
 def status(page: Any) -> str:
@@ -53,9 +62,7 @@ def test_a_portrait_is_translated_and_style_changes_show(page: Any, portrait_fil
     first = after_change(page, lambda: upload(page, portrait_file))
     assert first.shape == (128, 128, 3) and first.std() > 10
     assert re.search(r"\d+ ms", status(page))
-    crop = page.locator("#crop img").first
-    crop.wait_for()
-    aligned = np.asarray(Image.open(io.BytesIO(page.request.get(crop.get_attribute("src")).body())).convert("RGB"), np.float32)
+    aligned = picture(page, "#crop")
     assert np.abs(first - aligned).mean() > 5, "the result is the source"
     page.locator("#overlay img").first.wait_for()
 
@@ -70,6 +77,67 @@ def test_a_portrait_is_translated_and_style_changes_show(page: Any, portrait_fil
     slider.focus()
     milder = after_change(page, lambda: [page.keyboard.press("ArrowLeft") for _ in range(10)])
     assert np.abs(milder - unmasked).mean() > 0.2
+
+
+def test_a_portrait_from_the_clipboard(page: Any, portrait_file: Path) -> None:
+    png = io.BytesIO()
+    Image.open(portrait_file).save(png, "PNG")
+    page.evaluate(
+        """async text => {
+          const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+          await navigator.clipboard.write([new ClipboardItem({'image/png': new Blob([bytes], {type: 'image/png'})})]);
+        }""",
+        base64.b64encode(png.getvalue()).decode(),
+    )
+    pasted = after_change(page, lambda: page.locator("#source").get_by_label("Paste from clipboard").click())
+    page.reload()
+    assert np.abs(after_change(page, lambda: upload(page, portrait_file)) - pasted).mean() < 0.5
+
+
+def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) -> None:
+    frame = Image.new("RGB", (640, 480))
+    frame.paste(Image.fromarray(data.astronaut()).resize((480, 480)), (80, 0))
+    frame.save(tmp_path / "frame.jpg")
+    (tmp_path / "camera.mjpeg").write_bytes((tmp_path / "frame.jpg").read_bytes())
+    camera = launched(
+        browser.browser_type,
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}",
+    )
+    page = opened(camera, address)
+    source = page.locator("#source")
+    source.get_by_label("Capture from camera").click()
+    source.get_by_text("Click to Access Webcam").click()
+    source.get_by_label("capture photo").wait_for()
+    page.wait_for_function("document.querySelector('#source video').videoWidth == 640")
+    first = after_change(page, lambda: source.get_by_label("capture photo").click())
+    assert first.shape == (128, 128, 3)
+    assert re.search(r"\d+ ms", status(page)), "a face was found"
+    camera.close()
+
+
+def test_alignment_and_the_slider_between_before_and_after(page: Any, portrait_file: Path) -> None:
+    aligned = after_change(page, lambda: upload(page, portrait_file))
+    square = after_change(page, lambda: page.get_by_label("Align the face").uncheck())
+    assert np.abs(square - aligned).mean() > 5
+    crop = picture(page, "#crop")
+    whole = np.asarray(Image.fromarray(data.astronaut()).resize((128, 128), Image.Resampling.LANCZOS), np.float32)
+    assert np.abs(crop - whole).mean() < 8  # the upload and the crop are compressed
+
+    def share() -> float:
+        """Of the pictures' width that shows what was before."""
+        box = page.locator("#result").bounding_box()
+        handle = page.locator("#result .inner").bounding_box()
+        return (handle["x"] + handle["width"] / 2 - box["x"]) / box["width"]
+
+    start = share()
+    box = page.locator("#result").bounding_box()
+    page.mouse.move(box["x"] + start * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert start == pytest.approx(0.5, abs=0.1) and share() == pytest.approx(0.8, abs=0.05)
 
 
 def test_a_style_from_a_reference(page: Any, portrait_file: Path, tmp_path: Path) -> None:
@@ -98,7 +166,7 @@ def test_a_style_of_the_gallery_becomes_the_current_one(page: Any, portrait_file
     after_change(page, lambda: upload(page, portrait_file))
     page.wait_for_function("document.querySelectorAll('#others img').length == 8", timeout=WAIT)
     urls = page.eval_on_selector_all("#others img", "images => images.map(image => image.src)")
-    offered = [np.asarray(Image.open(io.BytesIO(page.request.get(url).body())).convert("RGB"), np.float32) for url in urls]
+    offered = [pixels(page, url) for url in urls]
     chosen = after_change(page, lambda: page.locator("#others button:has(img)").nth(3).click())
     assert page.locator("#seed input").input_value() == "4"
     # The gallery's pictures are compressed.
@@ -140,9 +208,7 @@ def test_the_source_comes_back(page: Any, portrait_file: Path) -> None:
     translated = after_change(page, lambda: upload(page, portrait_file))
     page.locator("#home").get_by_label("woman").check()
     page.get_by_role("button", name="Reconstruct").click()
-    image = page.locator("#again img").first
-    image.wait_for(timeout=WAIT)
-    found = np.asarray(Image.open(io.BytesIO(page.request.get(image.get_attribute("src")).body())).convert("RGB"), np.float32)
+    found = picture(page, "#again")
     assert found.shape == translated.shape and np.abs(found - translated).mean() > 1
 
 
