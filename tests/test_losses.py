@@ -88,6 +88,15 @@ def test_differentiable_augmentation() -> None:
     assert x.grad is not None and x.grad.abs().sum() > 0
 
 
+def test_the_colour_part_of_the_augmentation_has_a_strength() -> None:
+    x = torch.rand(1, 3, 16, 16)
+    colours = torch.tensor([[0.9, 0.5, 0.5, 0.5, 0.5], [0.5, 0.1, 0.5, 0.5, 0.5], [0.5, 0.5, 0.9, 0.5, 0.5]])
+    for noise in colours:
+        none, half, full = (diff_augment(x, noise[None], colour) - x for colour in (0.0, 0.5, 1.0))
+        assert full.abs().max() > 0.05 and none.abs().max() < 1e-6
+        torch.testing.assert_close(2 * half, full, rtol=1e-4, atol=1e-5)
+
+
 def test_augmentation_in_the_middle_changes_nothing_and_shifts_are_exact() -> None:
     x = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(diff_augment(x, torch.full((1, NUMBERS), 0.5)), x)

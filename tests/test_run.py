@@ -105,6 +105,11 @@ def test_exact_refuses_what_departs_from_the_paper() -> None:
     assert config.from_mapping({"domains": ["a", "b"], "exact": True}).exact
 
 
+def test_the_strength_of_the_colour_augmentation_is_a_share() -> None:
+    with pytest.raises(config.ConfigError, match="augment_colour is 2.0; it has to be between 0 and 1"):
+        config.from_mapping({"domains": ["a", "b"], "augment_colour": 2})
+
+
 def test_clipping_bounds_a_step(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     norms = []

@@ -9,16 +9,17 @@ from torch import Tensor
 NUMBERS = 5  # that decide how one picture is augmented
 
 
-def diff_augment(x: Tensor, noise: Tensor) -> Tensor:
+def diff_augment(x: Tensor, noise: Tensor, colour: float = 1.0) -> Tensor:
     """Brightness (within 0.5), saturation (0 to 2), contrast (0.5 to 1.5) and translation (up to an eighth of the side, filled
-    with zeros), each picture its own. x (N, 3, S, S), noise (N, NUMBERS) uniform in [0, 1) -> as x; differentiable in x."""
+    with zeros), each picture its own; `colour`, 0 to 1, scales the first three. x (N, 3, S, S), noise (N, NUMBERS) uniform in
+    [0, 1) -> as x; differentiable in x."""
     side = x.shape[-1]
     brightness, saturation, contrast, dx, dy = noise.to(x)[:, :, None, None, None].unbind(1)  # each (N, 1, 1, 1)
-    x = x + (brightness - 0.5)
+    x = x + colour * (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * (2 * saturation)
+    x = grey + (x - grey) * (1 + colour * (2 * saturation - 1))
     mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + (x - mean) * (contrast + 0.5)
+    x = mean + (x - mean) * (1 + colour * (contrast - 0.5))
     reach = side // 8
     padded = F.pad(x, (reach,) * 4)  # (N, 3, side + 2 * reach, side + 2 * reach)
     steps = torch.arange(side, device=x.device)

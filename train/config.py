@@ -67,6 +67,7 @@ class TrainConfig:
     alternate: bool = False  # latent- and reference-guided updates in turn instead of both in an iteration
     r1_every: int = 1  # lazy R1: every k-th discriminator update, k times as heavy
     diff_augment: bool = False  # colour and translation, on what the discriminator sees
+    augment_colour: float = 1.0  # strength of the colour part; outputs may stay greyer than the data where it is full
     clip: float = 0.0  # the largest norm of a gradient; 0: any (steps that are not finite are left out in any case)
     accumulate: int = 1  # parts that a batch is worked on in, to save memory
     precision: str = "bf16"  # or fp32
@@ -92,6 +93,8 @@ class TrainConfig:
         for name in ("evaluate_every", "lr_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (never) or above")
+        if not 0 <= self.augment_colour <= 1:
+            raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.clip < 0:
             raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
         if self.exact and (changed := [k for k, v in PAPER.items() if getattr(self, k) != v]):

@@ -207,7 +207,8 @@ def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fa
 
 
 def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tensor:
-    return diff_augment(x, batch.noise[:, KINDS.index(kind), use]) if state.config.diff_augment else x
+    c = state.config
+    return diff_augment(x, batch.noise[:, KINDS.index(kind), use], c.augment_colour) if c.diff_augment else x
 
 
 def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, with_r1: bool) -> tuple[Tensor, dict[str, Tensor]]:
