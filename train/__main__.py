@@ -1,4 +1,4 @@
-"""python -m train fit | evaluate | prepare | card | bench | fan: the trainer on the command line."""
+"""python -m train fit | match | evaluate | prepare | card | bench | fan: the trainer on the command line."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a model, or continue a run")
     _add_config(fit)
     fit.add_argument("--init-from", metavar="MODEL", help="start with the weights of a model, by name, .safetensors or .ckpt")
+
+    match = commands.add_parser("match", help="fit the mapping network of a trained model to the styles of real pictures")
+    match.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    match.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/")
+    match.add_argument("--out", type=Path, required=True, metavar="FILE", help="model to write (.safetensors)")
+    match.add_argument("--cache", type=Path, default=Path("runs/cache"), help="for pictures (%(default)s)")
+    match.add_argument("--steps", type=_count, default=4000, help="of 256 styles a domain (default: %(default)s)")
+    match.add_argument("--seed", type=int, default=0, help="of latents and pictures (default: %(default)s)")
 
     evaluate = commands.add_parser("evaluate", help="measure a model on the val split")
     evaluate.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
@@ -88,6 +96,17 @@ def run(args: argparse.Namespace) -> None:
 
         start = [f"init_from={args.init_from}"] if args.init_from else []
         loop.fit(config.read(args.config, [*start, *args.set]))
+    elif args.command == "match":
+        import torch
+
+        from stargan import checkpoint, zoo
+        from train import match
+
+        model = zoo.load(args.model)
+        before, after = match.match_styles(model, args.data, steps=args.steps, cache=args.cache, seed=args.seed)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(model, args.out, dtype=torch.float16)
+        print(f"energy distance of the styles: {before:.3f} before, {after:.3f} after; written to {args.out}")
     elif args.command == "evaluate":
         from stargan import zoo
         from train import metrics

@@ -94,5 +94,7 @@ def to_tab(page: Any, name: str) -> None:
 
 def pixels(page: Any, url: str) -> np.ndarray:
     """A picture of the page, (height, width, 3) from 0 to 255."""
-    with Image.open(io.BytesIO(page.request.get(url).body())) as picture:
+    response = page.request.get(url)
+    assert response.ok, f"{url}: {response.status} {response.text()[:200]}"
+    with Image.open(io.BytesIO(response.body())) as picture:
         return np.asarray(picture.convert("RGB"), np.float32)

@@ -19,6 +19,7 @@ from skimage import data
 from stargan import zoo
 
 WAIT = 60_000
+SHOWN = "[...document.querySelectorAll('#result img')]"
 
 
 def upload(page: Any, path: Path, box: str = "#source") -> None:
@@ -26,9 +27,9 @@ def upload(page: Any, path: Path, box: str = "#source") -> None:
 
 
 def result(page: Any) -> np.ndarray:
-    """The pixels of the result, as the page shows them."""
-    page.wait_for_function("document.querySelectorAll('#result img').length >= 2", timeout=WAIT)
-    urls = page.eval_on_selector_all("#result img", "images => images.map(image => image.src)")
+    """The pixels of the result, as the page shows them. While one is replaced by the next, the page has none for a moment."""
+    loaded = f"{SHOWN}.length >= 2 && {SHOWN}.every(image => image.naturalWidth > 0)"
+    urls = page.wait_for_function(f"{loaded} && {SHOWN}.map(image => image.src)", timeout=WAIT).json_value()
     pictures = [pixels(page, url) for url in urls]
     assert len(set(urls)) == 2, "before and after are the same file"
     return pictures[-1]
@@ -50,8 +51,7 @@ def after_change(page: Any, change: Any) -> np.ndarray:
     before = page.eval_on_selector_all("#result img", "images => images.map(image => image.src).join()")
     change()
     page.wait_for_function(
-        "before => document.querySelectorAll('#result img').length >= 2"
-        " && [...document.querySelectorAll('#result img')].map(image => image.src).join() != before",
+        f"before => {SHOWN}.length >= 2 && {SHOWN}.map(image => image.src).join() != before",
         arg=before,
         timeout=WAIT,
     )
