@@ -69,3 +69,12 @@ def test_the_command_writes_a_model(picture_folder: Path, tmp_path: Path, capsys
     assert main(["match", "--model", str(tmp_path / "other.safetensors"), "--out", str(tmp_path / "no.safetensors"), *given]) == 2
     assert "has no folder for hot" in capsys.readouterr().err
     assert not (tmp_path / "no.safetensors").exists()
+
+
+@pytest.mark.parametrize("out", [".", "matched.ckpt", "folder.safetensors", "file.txt/matched.safetensors"])
+def test_an_unusable_out_is_refused_before_the_work(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file.txt").write_text("no folder")
+    # Neither model nor data exist: whoever looked at them first would say so.
+    assert main(["match", "--model", "none.safetensors", "--data", "nowhere", "--out", str(tmp_path / out)]) == 2
+    assert "--out is " in capsys.readouterr().err

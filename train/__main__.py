@@ -102,9 +102,9 @@ def run(args: argparse.Namespace) -> None:
         from stargan import checkpoint, zoo
         from train import match
 
+        _check_model_file(args.out)
         model = zoo.load(args.model)
         before, after = match.match_styles(model, args.data, steps=args.steps, cache=args.cache, seed=args.seed)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, args.out, dtype=torch.float16)
         print(f"energy distance of the styles: {before:.3f} before, {after:.3f} after; written to {args.out}")
     elif args.command == "evaluate":
@@ -137,6 +137,16 @@ def run(args: argparse.Namespace) -> None:
         from train import fan
 
         fan.fit(fan.FANTraining(args.data, args.out, args.minutes, seed=args.seed))
+
+
+def _check_model_file(path: Path) -> None:
+    """Makes the folder of a model that is to be written; ValueError, before minutes of work are lost, where it cannot be."""
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise ValueError(f"--out is {path}; give the name of a file that ends in .safetensors")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out is {path}, but {path.parent} is no folder and cannot be made one ({error.strerror})") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

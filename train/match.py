@@ -24,7 +24,6 @@ LEARNING_RATE = 1e-3
 def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """The squared energy distance of two samples (N, D) and (M, D) of at least two points, without bias, so about 0 (and at
     times slightly below) for two of one distribution. Scalar."""
-
     # Not by matrix products: small distances would lose their digits.
     between = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").mean()
     return 2 * between - torch.pdist(a).mean() - torch.pdist(b).mean()

@@ -48,7 +48,7 @@ def status(page: Any) -> str:
 
 def after_change(page: Any, change: Any) -> np.ndarray:
     """The result once it is another file than before the change."""
-    before = page.eval_on_selector_all("#result img", "images => images.map(image => image.src).join()")
+    before = page.evaluate(f"{SHOWN}.map(image => image.src).join()")
     change()
     page.wait_for_function(
         f"before => {SHOWN}.length >= 2 && {SHOWN}.map(image => image.src).join() != before",
