@@ -12,8 +12,8 @@ from material import TINY_FAN, portrait
 from stargan import bench, checkpoint, images, networks, styles
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
-from train import bench as training
 from train import config, loop
+from train.judge import bench as training
 
 SHAPE = {"image_size": 64, "domains": ("a", "b"), "hidden_dim": 16, "base_channels": 4, "max_channels": 16}
 

@@ -13,7 +13,8 @@ from skimage import data as photographs
 
 from stargan import checkpoint
 from stargan.networks import ModelConfig
-from train import card, loop
+from train import loop
+from train.judge import card
 
 
 def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path, tmp_path: Path) -> None:

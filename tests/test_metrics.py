@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from stargan import checkpoint
 from stargan.networks import ModelConfig
-from train import config, data, loop, metrics
+from train import config, data, loop
 from train.__main__ import main
+from train.judge import classifier, distances, evaluate, table
 
 
 def tiny(**changes: object) -> checkpoint.Model:
@@ -42,7 +43,7 @@ def two_colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pyramid_levels_add_up_to_the_picture() -> None:
     x = torch.randn(2, 3, 64, 64)
-    levels = metrics.laplacian_pyramid(x)
+    levels = distances.laplacian_pyramid(x)
     assert list(levels) == [64, 32, 16]
     whole = levels[16]
     kernel = torch.outer(*[torch.tensor([1.0, 4, 6, 4, 1]) / 8] * 2).expand(3, 1, 5, 5)
@@ -55,40 +56,40 @@ def test_pyramid_levels_add_up_to_the_picture() -> None:
 
 def test_a_smooth_picture_has_little_in_the_fine_levels() -> None:
     row = torch.linspace(-1, 1, 64)
-    levels = metrics.laplacian_pyramid(row.expand(1, 3, 64, 64))
+    levels = distances.laplacian_pyramid(row.expand(1, 3, 64, 64))
     assert levels[64][..., 8:-8].abs().max() < 1e-5 and levels[16].abs().max() > 0.8
 
 
 def test_sliced_wasserstein_knows_a_shift() -> None:
     a = torch.randn(4000, 20, generator=torch.Generator().manual_seed(1))
     b = torch.randn(4000, 20, generator=torch.Generator().manual_seed(2))
-    assert metrics.sliced_wasserstein(a, a[torch.randperm(4000)], 0) < 1e-6
-    near = metrics.sliced_wasserstein(a, b, 0)
+    assert distances.sliced_wasserstein(a, a[torch.randperm(4000)], 0) < 1e-6
+    near = distances.sliced_wasserstein(a, b, 0)
     # A shift by v moves the projection on a direction u by |u.v|; its mean over directions is |v| / sqrt(20) * sqrt(2 / pi), about.
-    far = metrics.sliced_wasserstein(a, a + 3 * F.one_hot(torch.tensor(0), 20), 0)
+    far = distances.sliced_wasserstein(a, a + 3 * F.one_hot(torch.tensor(0), 20), 0)
     assert near < 0.05 and far == pytest.approx(3 / 20**0.5 * (2 / torch.pi) ** 0.5, rel=0.2)
 
 
 def test_descriptors_do_not_depend_on_brightness_and_contrast() -> None:
     pixels = np.random.default_rng(0).integers(40, 80, (6, 32, 32, 3), dtype=np.uint8)
-    a, b = (metrics.descriptors(p, seed=0) for p in (pixels, 2 * pixels + 50))
+    a, b = (distances.descriptors(p, seed=0) for p in (pixels, 2 * pixels + 50))
     for side in (32, 16):
-        assert a[side].shape == (6 * metrics.PATCHES, 147)
+        assert a[side].shape == (6 * distances.PATCHES, 147)
         assert torch.allclose(a[side], b[side], atol=1e-3)
         assert a[side].mean().abs() < 1e-4 and a[side].std().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_distances_of_equal_and_opposite_pictures() -> None:
     x = torch.ones(2, 3, 8, 8)
-    assert metrics.pixel_distance(x, x).tolist() == [0, 0] and metrics.pixel_distance(x, -x).tolist() == [1, 1]
-    assert metrics.perceptual_distance([x], [5 * x]).abs().max() < 1e-6  # only directions count
-    assert metrics.perceptual_distance([x, x], [-x, x])[0].item() == pytest.approx(2)  # 4 in one of two layers
+    assert distances.pixel_distance(x, x).tolist() == [0, 0] and distances.pixel_distance(x, -x).tolist() == [1, 1]
+    assert distances.perceptual_distance([x], [5 * x]).abs().max() < 1e-6  # only directions count
+    assert distances.perceptual_distance([x, x], [-x, x])[0].item() == pytest.approx(2)  # 4 in one of two layers
 
 
 def test_classifier_learns_and_is_kept(two_colours: Path, tmp_path: Path) -> None:
     train = data.load(two_colours, "train", 64, tmp_path)
     val = data.load(two_colours, "val", 64, tmp_path)
-    net = metrics.classifier(train, tmp_path, 40, 0, torch.device("cpu"))
+    net = classifier.classifier(train, tmp_path, 40, 0, torch.device("cpu"))
     with torch.no_grad():
         logits, features = net(val.batch(np.arange(16)))
     assert (logits.argmax(1).numpy() == val.domain).mean() >= 0.9
@@ -96,7 +97,7 @@ def test_classifier_learns_and_is_kept(two_colours: Path, tmp_path: Path) -> Non
     (kept,) = tmp_path.glob("classifier-*.safetensors")
     written = kept.stat().st_mtime_ns
     with torch.no_grad():
-        again, _ = metrics.classifier(train, tmp_path, 40, 0, torch.device("cpu"))(val.batch(np.arange(16)))
+        again, _ = classifier.classifier(train, tmp_path, 40, 0, torch.device("cpu"))(val.batch(np.arange(16)))
     assert torch.equal(again, logits) and kept.stat().st_mtime_ns == written
 
 
@@ -119,29 +120,29 @@ def test_real_pictures_score_as_real(two_colours: Path, tmp_path: Path, monkeypa
     class Encoded:
         masks = None
 
-    monkeypatch.setattr(metrics, "Translator", Perfect)
+    monkeypatch.setattr(evaluate, "Translator", Perfect)
     for name in ("from_latents", "from_reference"):
-        monkeypatch.setattr(metrics.styles, name, lambda model, *a, n=name: stand_in(a, n))
+        monkeypatch.setattr(evaluate.styles, name, lambda model, *a, n=name: stand_in(a, n))
 
     def stand_in(arguments: tuple, name: str) -> Tensor:
         if name == "from_latents":
             return torch.full((len(arguments[1]), 64), float(arguments[0]))
         return torch.full((64,), float(arguments[1]))
 
-    found = metrics.evaluate(tiny(), two_colours, cache=tmp_path, outputs=4, downloads=False, epochs=40)
-    for kind in metrics.KINDS:
+    found = evaluate.evaluate(tiny(), two_colours, cache=tmp_path, outputs=4, downloads=False, epochs=40)
+    for kind in evaluate.KINDS:
         assert found[kind]["accuracy"] >= 0.9 and found[kind]["diversity_ratio"] == pytest.approx(1, abs=0.4)
         assert all(0.5 < ratio < 2 for ratio in found[kind]["swd_ratio"].values())
-    assert metrics.score(found) < 3
+    assert table.score(found) < 3
 
 
 def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"cache": tmp_path, "outputs": 3, "limit": 4, "downloads": False, "epochs": 1}
-    found = metrics.evaluate(tiny(), two_colours, out=tmp_path / "out", **options)  # type: ignore[arg-type]
+    found = evaluate.evaluate(tiny(), two_colours, out=tmp_path / "out", **options)  # type: ignore[arg-type]
     assert found["sources"] == {"cold": 4, "warm": 4} and found["outputs"] == 3
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == found
-    assert metrics.score(found) > 3
-    for kind in metrics.KINDS:
+    assert table.score(found) > 3
+    for kind in evaluate.KINDS:
         row = found[kind]
         assert 0 <= row["accuracy"] <= 1 and set(row["accuracy_by_domain"]) == {"cold", "warm"}
         assert row["diversity_pixels_ratio"] > 0 and list(row["swd"]) == ["64", "32", "16"]
@@ -149,19 +150,19 @@ def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypa
         assert row["swd_ratio"]["64"] > 1.5 and row["cycle_l1"] > 0.05
         assert row["landmark_error"] >= 0 and row["landmark_error_no_masks"] >= 0
         assert row["fid"] is None and row["lpips"] is None
-    text = metrics.table(found)
+    text = table.table(found)
     assert "left out, as asked" in text and "not measured" in text and "domain accuracy, warm" in text
     with Image.open(tmp_path / "out" / "grid.png") as grid:
         assert grid.size == (64 * 9, 64 * 4)
-    assert metrics.evaluate(tiny(), two_colours, **options) == found  # type: ignore[arg-type]
+    assert evaluate.evaluate(tiny(), two_colours, **options) == found  # type: ignore[arg-type]
 
 
 def test_without_masks_no_landmark_error(two_colours: Path, tmp_path: Path) -> None:
     model = tiny(w_hpf=0.0)
     model.fan = None
-    found = metrics.evaluate(model, two_colours, cache=tmp_path, outputs=1, limit=2, downloads=False, epochs=1)
+    found = evaluate.evaluate(model, two_colours, cache=tmp_path, outputs=1, limit=2, downloads=False, epochs=1)
     assert "landmark_error" not in found["latent"] and "diversity" not in found["latent"]
-    assert "masks on" in metrics.table(found)
+    assert "masks on" in table.table(found)
 
 
 def test_fid_and_lpips_where_their_networks_can_be_had(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +185,7 @@ def test_fid_and_lpips_where_their_networks_can_be_had(two_colours: Path, tmp_pa
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
             return (a - b).abs().mean()
 
-    found = metrics.evaluate(tiny(), two_colours, cache=tmp_path, outputs=2, limit=3, epochs=1)
+    found = evaluate.evaluate(tiny(), two_colours, cache=tmp_path, outputs=2, limit=3, epochs=1)
     assert found["notes"] == [] and found["latent"]["fid"] > 0 and found["reference"]["fid"] > 0
     # The stand-in for LPIPS is the distance of pixels, on a scale twice as long.
     assert found["latent"]["lpips"] == pytest.approx(2 * found["latent"]["diversity_pixels"], rel=1e-4)
@@ -197,7 +198,7 @@ def test_failing_downloads_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(torchmetrics.image.fid, "FrechetInceptionDistance", offline)
-    found = metrics.Downloaded(True, torch.device("cpu"))
+    found = distances.Downloaded(True, torch.device("cpu"))
     assert not found.ready and "could not be downloaded" in found.missing and "no route" in found.missing
     assert found.result("latent") == {"fid": None, "lpips": None}
 
@@ -212,12 +213,12 @@ def test_missing_domain_is_refused(two_colours: Path, tmp_path: Path, capsys: py
 
 def test_a_run_keeps_its_best(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([3.0, 2.0, 4.0])
-    monkeypatch.setattr(metrics, "score", lambda found: next(scores))
+    monkeypatch.setattr(table, "score", lambda found: next(scores))
     settings = {"data": str(two_colours), "runs": str(tmp_path), "name": "r", "image_size": 64}
     settings |= {"base_channels": 4, "max_channels": 8}
     settings |= {"iterations": 6, "evaluate_every": 2, "save_every": 100, "keep": 1, "batch": 2, "w_hpf": 0.0, "sample_every": 100}
     monkeypatch.setattr("train.records.EVALUATED", (2, 2))
-    monkeypatch.setattr(metrics, "train_classifier", lambda train, *a: metrics.Classifier(len(train.domains)).eval())
+    monkeypatch.setattr(classifier, "train_classifier", lambda train, *a: classifier.Classifier(len(train.domains)).eval())
     state = loop.fit(config.from_mapping(settings))
     assert state.best == {"iteration": 4, "score": 2.0}
     assert sorted(p.name for p in (tmp_path / "r").glob("checkpoint-*")) == ["checkpoint-0000004.pt", "checkpoint-0000006.pt"]

@@ -109,11 +109,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"energy distance of the styles: {before:.3f} before, {after:.3f} after; written to {args.out}")
     elif args.command == "evaluate":
         from stargan import zoo
-        from train import metrics
+        from train.judge import evaluate, table
 
         out = args.out or Path("runs/evaluate") / Path(args.model).stem
         options = {"outputs": args.outputs, "limit": args.limit, "seed": args.seed, "downloads": not args.no_downloads}
-        print(metrics.table(metrics.evaluate(zoo.load(args.model), args.data, out=out, cache=args.cache, **options)))
+        print(table.table(evaluate.evaluate(zoo.load(args.model), args.data, out=out, cache=args.cache, **options)))
         print(f"\nwritten to {out}")
     elif args.command == "prepare":
         from train import prepare
@@ -125,12 +125,13 @@ def run(args: argparse.Namespace) -> None:
             print(make(args.source, args.out))
     elif args.command == "card":
         from stargan import zoo
-        from train import card
+        from train.judge import card
 
         for path in card.make(zoo.load(args.model), args.data, args.out, args.photo, args.log, args.seed):
             print(f"wrote {path}")
     elif args.command == "bench":
-        from train import bench, config
+        from train import config
+        from train.judge import bench
 
         print(bench.bench(config.read(args.config, args.set), args.rounds, args.profile))
     else:

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from stargan import checkpoint
 from stargan.files import whole
-from train import data, metrics
+from train import data
+from train.judge import evaluate, table
 
 if TYPE_CHECKING:
     from train.loop import State
@@ -204,10 +205,10 @@ class Records:
             model = copy.deepcopy(model)
             for net in model.networks.values():
                 net.cpu()
-        found = metrics.evaluate(
+        found = evaluate.evaluate(
             model, c.data, cache=Path(c.runs) / "cache", outputs=EVALUATED[0], limit=EVALUATED[1], downloads=False, seed=c.seed
         )
-        score = metrics.score(found)
+        score = table.score(found)
         self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
         self.log.flush()
         self.board.add_scalar("score", score, iteration)
