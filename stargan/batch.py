@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from stargan import images, zoo
-from stargan.align import align
-from stargan.checkpoint import Model
+from stargan import zoo
+from stargan.faces.align import align
 from stargan.files import whole
+from stargan.media import images
+from stargan.model import Model
 from stargan.translate import Translator
 
 EXTENSIONS = frozenset(extension for extension, kind in Image.registered_extensions().items() if kind in images.FORMATS)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import checkpoint, networks, zoo
-from stargan.checkpoint import Model
+from stargan import networks, zoo
+from stargan.faces.masks import face_masks
 from stargan.fan import FANConfig
 from stargan.fast import FastConv
-from stargan.masks import face_masks
+from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
@@ -34,7 +34,7 @@ def model(name: str) -> Model:
         return zoo.load(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = checkpoint.build(ModelConfig(), FANConfig(), name=PUBLISHED)
+        made = build(ModelConfig(), FANConfig(), name=PUBLISHED)
         for net in (made.generator, made.style_encoder):
             for module in net.modules():
                 if isinstance(module, nn.Conv2d):

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stargan import images
-from stargan.checkpoint import Model
+from stargan.media import images
+from stargan.model import Model
 
 MEAN_OF = 1024  # latents whose mean style truncation pulls towards
 

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stargan import images, masks
-from stargan.checkpoint import Model
+from stargan.faces import masks
 from stargan.fast import FastGenerator, FastStyleEncoder
+from stargan.media import images
+from stargan.model import Model
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOGETHER = 8  # styles that are decoded at once

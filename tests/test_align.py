@@ -11,9 +11,11 @@ from material import TINY_FAN
 from PIL import Image
 from skimage import data
 
-from stargan import align as module
-from stargan import fan, images
-from stargan.align import AlignError, align, detect, mean_landmarks, similarity, warp
+from stargan import fan
+from stargan.faces import align as module
+from stargan.faces import landmarks
+from stargan.faces.align import AlignError, align, detect, mean_landmarks, similarity, warp
+from stargan.media import images
 
 
 @pytest.fixture(scope="module")
@@ -75,27 +77,27 @@ def test_unknown_aligners_are_refused(astronaut: Image.Image) -> None:
 
 
 def test_face_alignment_without_its_package_says_so(astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    fan.load_face_alignment.cache_clear()
+    landmarks.load_face_alignment.cache_clear()
     monkeypatch.setitem(sys.modules, "face_alignment", None)
-    with pytest.raises(fan.FANUnavailable, match="bundled 68-point FAN"):
+    with pytest.raises(landmarks.FANUnavailable, match="bundled 68-point FAN"):
         align(astronaut, 128, backend="face_alignment")
 
 
 def test_face_alignment_without_its_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("face_alignment")
-    fan.load_face_alignment.cache_clear()
+    landmarks.load_face_alignment.cache_clear()
 
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(package, "FaceAlignment", offline)
-    with pytest.raises(fan.FANUnavailable, match=r"no route to host.*bundled 68-point FAN"):
-        fan.FaceAlignmentFAN()
+    with pytest.raises(landmarks.FANUnavailable, match=r"no route to host.*bundled 68-point FAN"):
+        landmarks.FaceAlignmentFAN()
 
 
 def test_the_adapter_gives_heatmaps_as_our_own_fan_does() -> None:
     network = fan.FAN(fan.FANConfig(landmarks=68, width=16, depth=2, coords=False, boundary=False)).eval()
-    adapter = fan.FaceAlignmentFAN(network)
+    adapter = landmarks.FaceAlignmentFAN(network)
     x = torch.rand(2, 3, 128, 128) * 2 - 1
     with torch.inference_mode():
         assert adapter(x).shape == (2, 68, 64, 64)

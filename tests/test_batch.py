@@ -10,7 +10,9 @@ import torch
 from material import portrait
 from PIL import Image
 
-from stargan import batch, checkpoint, styles
+from stargan import batch, styles
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
@@ -32,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     torch.manual_seed(0)
     config = ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
-    checkpoint.save(checkpoint.build(config), path)
+    checkpoint.save(build(config), path)
     return path
 
 

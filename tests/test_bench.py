@@ -9,7 +9,10 @@ import pytest
 import torch
 from material import TINY_FAN, portrait
 
-from stargan import bench, checkpoint, images, networks, styles
+from stargan import bench, networks, styles
+from stargan.files import checkpoint
+from stargan.media import images
+from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 from train import config, loop
@@ -20,7 +23,7 @@ SHAPE = {"image_size": 64, "domains": ("a", "b"), "hidden_dim": 16, "base_channe
 
 def tiny() -> checkpoint.Model:
     torch.manual_seed(0)
-    return checkpoint.build(ModelConfig(**SHAPE), TINY_FAN, name="tiny")  # type: ignore[arg-type]
+    return build(ModelConfig(**SHAPE), TINY_FAN, name="tiny")  # type: ignore[arg-type]
 
 
 def test_the_papers_way_gives_the_same_picture() -> None:

@@ -11,7 +11,7 @@ from material import TINY_FAN
 from PIL import Image
 from skimage import data as photographs
 
-from stargan import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from train import loop
 from train.judge import card
@@ -20,7 +20,7 @@ from train.judge import card
 def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = ModelConfig(image_size=64, domains=("cold", "warm"), hidden_dim=16, base_channels=4, max_channels=8)
-    model = checkpoint.build(shape, TINY_FAN)
+    model = build(shape, TINY_FAN)
     for net in model.networks.values():
         loop.initialize(net)
     Image.fromarray(photographs.astronaut()).save(tmp_path / "photo.png")

@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from stargan import checkpoint
-from stargan.checkpoint import CheckpointError, Model
 from stargan.fan import FAN, FANConfig
+from stargan.files import checkpoint
+from stargan.files.checkpoint import CheckpointError
+from stargan.model import Model
 from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
 
 NETWORKS = ("generator", "mapping_network", "style_encoder")

@@ -13,8 +13,11 @@ import torch
 from material import portrait
 from PIL import Image
 
-from stargan import checkpoint, images, styles
+from stargan import styles
 from stargan.__main__ import main
+from stargan.files import checkpoint
+from stargan.media import images
+from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
@@ -39,7 +42,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     torch.manual_seed(0)
     config = ModelConfig(image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16)
-    checkpoint.save(checkpoint.build(config), folder / "small.safetensors")
+    checkpoint.save(build(config), folder / "small.safetensors")
     noise = np.random.default_rng(0).integers(0, 256, (2, 90, 120, 3), dtype=np.uint8)
     Image.fromarray(noise[0]).save(folder / "source.png")
     Image.fromarray(noise[1]).save(folder / "reference.png")
@@ -148,7 +151,7 @@ def test_help_and_package_need_no_heavy_imports(tmp_path):
         "try: m.main(['translate', '--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'torch', 'gradio', 'face_alignment', 'cv2', 'av'} & set(sys.modules)\n"
-        "import stargan.checkpoint, stargan.zoo, stargan.translate\n"
+        "import stargan.files.checkpoint, stargan.zoo, stargan.translate\n"
         "assert not {'gradio', 'face_alignment'} & set(sys.modules)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

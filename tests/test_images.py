@@ -11,8 +11,8 @@ import torch
 from material import portrait
 from PIL import Image
 
-from stargan import images
-from stargan.images import ImageError
+from stargan.media import images
+from stargan.media.images import ImageError
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:

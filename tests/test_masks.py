@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stargan.masks import PARTS, combine, face_masks, part_masks
+from stargan.faces.masks import PARTS, combine, face_masks, part_masks
 
 
 def heatmaps(points: dict[int, tuple[int, int]], landmarks: int = 68, side: int = 32) -> torch.Tensor:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from material import TINY_FAN
 
-from stargan import checkpoint
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from train import loop, match
 from train.__main__ import main
@@ -19,7 +20,7 @@ def tiny(domains: tuple[str, ...] = ("cold", "warm")) -> checkpoint.Model:
     shape = ModelConfig(image_size=64, domains=domains, hidden_dim=64, base_channels=4, max_channels=8)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = checkpoint.build(shape, TINY_FAN, name="tiny")
+        model = build(shape, TINY_FAN, name="tiny")
         for net in model.networks.values():
             loop.initialize(net)
     model.licence = "CC BY 4.0"

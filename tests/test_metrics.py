@@ -14,7 +14,8 @@ from material import TINY_FAN, portrait
 from PIL import Image
 from torch import Tensor, nn
 
-from stargan import checkpoint
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from train import config, data, loop
 from train.__main__ import main
@@ -24,7 +25,7 @@ from train.judge import classifier, distances, evaluate, table
 def tiny(**changes: object) -> checkpoint.Model:
     torch.manual_seed(0)
     shape = {"image_size": 64, "domains": ("cold", "warm"), "hidden_dim": 16, "base_channels": 4, "max_channels": 8}
-    return checkpoint.build(ModelConfig(**shape | changes), TINY_FAN, name="tiny")  # type: ignore[arg-type]
+    return build(ModelConfig(**shape | changes), TINY_FAN, name="tiny")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from material import GOLDEN, fill, recipe
 
 from stargan import networks
+from stargan.faces.masks import combine, face_masks, part_masks
 from stargan.fan import FAN
-from stargan.masks import combine, face_masks, part_masks
 from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
 
 KEYS = json.loads((GOLDEN / "keys.json").read_text())

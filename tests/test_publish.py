@@ -16,9 +16,12 @@ import yaml
 from huggingface_hub import constants
 from material import LocalServer
 
-from stargan import checkpoint, publish, zoo
+from stargan import zoo
 from stargan.__main__ import main
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
+from stargan.zoo import publish
 
 ROOT = zoo.ROOT
 TOKEN = "hf_abc"
@@ -130,7 +133,7 @@ def root(tmp_path, monkeypatch):
 
 
 def trained(root, name, licence=""):
-    model = checkpoint.build(ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16))
+    model = build(ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16))
     model.name, model.licence = name, licence
     (root / "runs" / name).mkdir(parents=True)
     checkpoint.save(model, root / "runs" / name / "model.safetensors")
@@ -258,7 +261,7 @@ def test_trained_model_comes_first_with_its_card(root, tmp_path):
     shutil.copy(ROOT / "weights" / "portraits-128" / "translations.jpg", card.with_name("sheet.jpg"))
     space = publish.assemble(tmp_path / "space", "mine")
     assert {f"weights/mine/{name}" for name in ("model.safetensors", "README.md", "sheet.jpg")} <= set(space.files)
-    assert 'DEFAULT = "mine"\n' in (space.folder / "stargan" / "zoo.py").read_text()
+    assert 'DEFAULT = "mine"\n' in (space.folder / publish.ZOO).read_text()
     assert "shows first: mine (licence of its weights: not said in the file)" in space.plan()
 
 

@@ -18,7 +18,8 @@ import yaml
 from material import portrait
 from PIL import Image
 
-from stargan import checkpoint
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from train import config, data, loop, losses, records
 
@@ -275,7 +276,7 @@ def test_bad_folders_are_said_before_anything_starts(picture_folder: Path, tmp_p
 
 def of_another_run(path: Path, domains: tuple[str, ...], published: bool = False) -> checkpoint.Model:
     torch.manual_seed(1)
-    model = checkpoint.build(ModelConfig(image_size=64, domains=domains, w_hpf=0.0, base_channels=4, max_channels=8), None)
+    model = build(ModelConfig(image_size=64, domains=domains, w_hpf=0.0, base_channels=4, max_channels=8), None)
     if published:
         torch.save({name: {f"module.{k}": v for k, v in net.state_dict().items()} for name, net in model.networks.items()}, path)
     else:

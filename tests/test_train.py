@@ -15,9 +15,9 @@ import pytest
 import torch
 from material import portrait
 
-from stargan import checkpoint
-from stargan.checkpoint import CheckpointError
 from stargan.fan import landmarks_from_heatmaps
+from stargan.files import checkpoint
+from stargan.files.checkpoint import CheckpointError
 from train import config, data, fan, loop
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,11 +10,12 @@ import pytest
 import torch
 from material import fill, portrait
 
-from stargan import checkpoint, images, styles, zoo
-from stargan.checkpoint import Model
+from stargan import styles, zoo
+from stargan.faces.masks import PARTS, face_masks
 from stargan.fan import FANConfig
 from stargan.fast import FastGenerator
-from stargan.masks import PARTS, face_masks
+from stargan.media import images
+from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import FOLD_FROM, Translator
 
@@ -23,7 +24,7 @@ from stargan.translate import FOLD_FROM, Translator
 def golden_model() -> Model:
     """Filled weights: unlike random ones, every skip and style shows in the output."""
     config = ModelConfig(image_size=64, domains=("a", "b"), base_channels=16, max_channels=32)
-    model = checkpoint.build(config, FANConfig(landmarks=68, width=16, input_size=64, depth=2, boundary=False))
+    model = build(config, FANConfig(landmarks=68, width=16, input_size=64, depth=2, boundary=False))
     for name, net in model.networks.items():
         fill(net, name)
     return model
@@ -51,7 +52,7 @@ def test_the_cached_path_equals_the_plain_one(golden_model: Model) -> None:
 
 
 def test_the_same_with_shortcuts_instead_of_skips() -> None:
-    model = checkpoint.build(ModelConfig(image_size=128, domains=("a", "b"), base_channels=8, max_channels=32, w_hpf=0))
+    model = build(ModelConfig(image_size=128, domains=("a", "b"), base_channels=8, max_channels=32, w_hpf=0))
     for name, net in model.networks.items():
         fill(net, name)
     plain, cached = plain_and_cached(model, False)
@@ -122,7 +123,7 @@ def test_the_fast_path_shows_no_difference() -> None:
 
 def test_compiled_translation_is_the_same() -> None:
     shape = ModelConfig(image_size=64, domains=("a", "b"), base_channels=8, max_channels=16, hidden_dim=16)
-    model = checkpoint.build(shape, FANConfig(landmarks=68, width=16, input_size=32, depth=1, boundary=False))
+    model = build(shape, FANConfig(landmarks=68, width=16, input_size=32, depth=1, boundary=False))
     for name, net in model.networks.items():
         fill(net, name)
     translator = Translator(model, precision="fp32")
@@ -201,7 +202,7 @@ def test_sources_of_any_size_are_taken(golden_model: Model) -> None:
 
 def test_a_model_without_fan_ignores_masks() -> None:
     config = ModelConfig(image_size=64, domains=("a",), base_channels=8, max_channels=8, w_hpf=0, hidden_dim=16)
-    translator = Translator(checkpoint.build(config))
+    translator = Translator(build(config))
     encoded = translator.encode(portrait(6, 64), masks=True)
     assert encoded.masks is None
     assert translator.decode(encoded, torch.zeros(64)).shape == (1, 3, 64, 64)

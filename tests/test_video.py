@@ -11,7 +11,9 @@ import pytest
 import torch
 from material import portrait
 
-from stargan import checkpoint, images, styles, video
+from stargan import styles, transition
+from stargan.media import images, video
+from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
@@ -19,7 +21,7 @@ A, B, C = torch.eye(3)
 
 
 def test_a_path_rests_at_each_style_and_ends_on_the_last() -> None:
-    path = video.interpolation([A, B, C], 10)
+    path = transition.path([A, B, C], 10)
     assert path.shape == (21, 3)
     for k, style in ((0, A), (5, (A + B) / 2), (10, B), (20, C)):
         torch.testing.assert_close(path[k], style)
@@ -28,7 +30,7 @@ def test_a_path_rests_at_each_style_and_ends_on_the_last() -> None:
 
 
 def test_a_loop_goes_on_to_the_frame_before_the_first() -> None:
-    path = video.interpolation([A, B], 10, loop=True)
+    path = transition.path([A, B], 10, loop=True)
     assert path.shape == (20, 3)
     torch.testing.assert_close(path[1:10], path[11:].flip(0))
     assert not torch.equal(path[-1], path[0])
@@ -37,17 +39,17 @@ def test_a_loop_goes_on_to_the_frame_before_the_first() -> None:
 @pytest.mark.parametrize("count,frames", [(0, 5), (1, 5), (2, 0)])
 def test_no_path(count: int, frames: int) -> None:
     with pytest.raises(video.VideoError):
-        video.interpolation([A] * count, frames)
+        transition.path([A] * count, frames)
 
 
 def test_frames_show_source_and_translation() -> None:
     torch.manual_seed(0)
     config = ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
-    model = checkpoint.build(config)
+    model = build(config)
     translator, source = Translator(model, precision="fp32"), portrait(1, 64)
     encoded = translator.encode(source)
-    path = video.interpolation([styles.from_seed(model, domain, 1) for domain in "ab"], 10)
-    shown = list(video.frames(translator, encoded, source, path))
+    path = transition.path([styles.from_seed(model, domain, 1) for domain in "ab"], 10)
+    shown = list(transition.frames(translator, encoded, source, path))
     assert len(shown) == 11 and shown[0].shape == (64, 128, 3)
     assert np.array_equal(shown[0][:, :64], np.asarray(source))
     for k in (0, 10):

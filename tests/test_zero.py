@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from material import TINY_FAN, portrait
 
-from stargan import checkpoint
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.ui import zero
 
@@ -108,7 +109,7 @@ print(json.dumps(out))
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zero")
     config = ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16, w_hpf=1.0)
-    model = checkpoint.build(config, TINY_FAN)
+    model = build(config, TINY_FAN)
     checkpoint.save(model, folder / "small.safetensors")
     portrait(0).save(folder / "source.png")
     (folder / "spaces.py").write_text(SPACES)

@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "match":
         import torch
 
-        from stargan import checkpoint, zoo
+        from stargan import zoo
+        from stargan.files import checkpoint
         from train import match
 
         _check_model_file(args.out)

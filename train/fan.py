@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import checkpoint
 from stargan.fan import FAN, FANConfig, landmarks_from_heatmaps
+from stargan.files import checkpoint
 from train import data
 
 NETWORK = FANConfig(landmarks=68, width=64, input_size=128, depth=3, coords=True, boundary=False)

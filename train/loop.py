@@ -25,10 +25,11 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import checkpoint, zoo
-from stargan.fan import FAN, load_fan68
-from stargan.files import whole
-from stargan.masks import face_masks
+from stargan import zoo
+from stargan.faces.landmarks import load_fan68
+from stargan.faces.masks import face_masks
+from stargan.fan import FAN
+from stargan.files import checkpoint, whole
 from stargan.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
 from train import data, losses
 from train.augment import NUMBERS, diff_augment

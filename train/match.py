@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan.checkpoint import Model
+from stargan.model import Model
 from train import data
 
 BATCH = 256  # styles a domain and step

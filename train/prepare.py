@@ -22,9 +22,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from tqdm import tqdm
 
-from stargan import images
-from stargan.align import align as align_face
+from stargan.faces.align import align as align_face
 from stargan.files import whole
+from stargan.media import images
 from train.data import SUFFIXES
 
 MANIFEST = Path(__file__).parent / "manifests" / "portraits.csv"
@@ -105,7 +105,7 @@ def _portrait(originals: Sequence[Path]) -> bytes:
 def folder(source: Path, out: Path, size: int, align: bool = False, val_fraction: float = 0.1, seed: int = 0) -> Report:
     """Pictures in `source/<domain>/`, at any depth, to `out/train/<domain>/` and `out/val/<domain>/`, size x size px.
 
-    align: the largest face as `stargan.align` sees it instead of the central square. About val_fraction of each domain goes
+    align: the largest face as `stargan.faces.align` sees it instead of the central square. About val_fraction of each domain goes
     to val, at least two pictures; seed and path decide which, and a picture that is there stays in its split whatever is added.
     Pictures that are broken or show no face to align are skipped.
     PrepareError where fewer than four pictures of a domain are left, for settings out of range, for `out` and source that lie

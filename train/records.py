@@ -19,8 +19,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan import checkpoint
-from stargan.files import whole
+from stargan.files import checkpoint, whole
 from train import data
 from train.judge import evaluate, table
 

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
 
 from stargan import zoo
-from stargan.checkpoint import CheckpointError
+from stargan.files.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, models, translate
 from stargan.ui.settings import settings
 from stargan.ui.studio import Library

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stargan import images
 from stargan.batch import label
+from stargan.media import images
 from stargan.ui import zero
 from stargan.ui.studio import REFERENCE, SEED, Library, Studio, domain_state, masks_state, masks_switch, sentence
 

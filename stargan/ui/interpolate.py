@@ -15,7 +15,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 from torch import Tensor
 
-from stargan import images, styles, video
+from stargan import styles, transition
+from stargan.media import images, video
 from stargan.ui import zero
 from stargan.ui.studio import (
     REFERENCE,
@@ -171,9 +172,9 @@ def tab(library: Library, model: gr.Dropdown) -> None:
             prepared = studio.source(source, aligned)
             first, last = ends(studio, psi, aligned, values)
             stops = [first, *_further(studio, way, domain_b, psi), last]
-            path = video.interpolation(stops, max(1, round(seconds * FPS)), loop)
+            path = transition.path(stops, max(1, round(seconds * FPS)), loop)
             encoded = studio.translator.with_masks(prepared.encoded, masks)
-            frames = video.frames(studio.translator, encoded, prepared.image, path)
+            frames = transition.frames(studio.translator, encoded, prepared.image, path)
             # In Gradio's own folder, whose files are deleted after a while.
             folder = tempfile.mkdtemp(dir=Path(get_upload_folder()))
             target = str(Path(folder) / "stargan.mp4")

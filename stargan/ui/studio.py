@@ -19,12 +19,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stargan import images, styles, zoo
-from stargan.align import align, warm_up
-from stargan.checkpoint import Model
-from stargan.download import Progress
+from stargan import styles, zoo
+from stargan.faces.align import align, warm_up
+from stargan.media import images
+from stargan.model import Model
 from stargan.translate import Encoded, Translator
 from stargan.ui import zero
+from stargan.zoo.download import Progress
 
 KEPT_SOURCES = 32
 KEPT_MODELS = 3

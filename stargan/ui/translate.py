@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles, zoo
-from stargan.masks import PARTS
+from stargan.faces.masks import PARTS
 from stargan.ui import zero
 from stargan.ui.studio import (
     PASTED,

@@ -13,7 +13,9 @@ from PIL import Image
 from served import launched, opened, served
 from skimage import data
 
-from stargan import checkpoint, zoo
+from stargan import zoo
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 
 
@@ -23,7 +25,7 @@ def animals() -> Iterator[str]:
     name = f"animals-{os.getpid()}"
     config = ModelConfig(image_size=64, domains=("cat", "dog"), w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
     (zoo.ROOT / "runs" / name).mkdir(parents=True)
-    checkpoint.save(checkpoint.build(config, name=name), zoo.ROOT / "runs" / name / "model.safetensors")
+    checkpoint.save(build(config, name=name), zoo.ROOT / "runs" / name / "model.safetensors")
     yield name
     shutil.rmtree(zoo.ROOT / "runs" / name)
 

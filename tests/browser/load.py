@@ -21,7 +21,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from served import served
 
-from stargan import images, styles, zoo
+from stargan import styles, zoo
+from stargan.media import images
 from stargan.translate import Translator
 
 

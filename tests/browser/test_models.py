@@ -11,7 +11,8 @@ import pytest
 from material import LocalServer
 from served import opened, served
 
-from stargan import checkpoint
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 
 NOWHERE = "http://127.0.0.1:9"  # where nobody listens
@@ -21,7 +22,7 @@ NOWHERE = "http://127.0.0.1:9"  # where nobody listens
 def hub(tmp_path: Path) -> Iterator[str]:
     """The address of a stand-in for the Hub with one model, someone/animals."""
     config = ModelConfig(image_size=64, domains=("cat", "dog"), w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
-    checkpoint.save(checkpoint.build(config), tmp_path / "model.safetensors")
+    checkpoint.save(build(config), tmp_path / "model.safetensors")
     content = (tmp_path / "model.safetensors").read_bytes()
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan.bench import unfolded
-from stargan.fan import load_fan68
+from stargan.faces.landmarks import load_fan68
 from train import loop, losses
 from train.augment import NUMBERS
 from train.config import PAPER, TrainConfig

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stargan import images, styles
-from stargan.align import align
-from stargan.checkpoint import Model
+from stargan import styles
+from stargan.faces.align import align
 from stargan.files import whole
+from stargan.media import images
+from stargan.model import Model
 from stargan.translate import Translator
 from train import data
 from train.runner import curves

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan import images, styles
+from stargan import styles
 from stargan.batch import write
-from stargan.checkpoint import Model
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.files import whole
+from stargan.media import images
+from stargan.model import Model
 from stargan.translate import Translator
 from train import data
 from train.judge import classifier, distances

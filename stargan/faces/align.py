@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stargan import images
-from stargan.fan import FAN, FAN68_PATH, landmarks_from_heatmaps, load_face_alignment, load_fan68
+from stargan.faces.landmarks import FAN68_PATH, load_face_alignment, load_fan68
+from stargan.fan import FAN, landmarks_from_heatmaps
+from stargan.media import images
 
 BACKENDS = ("fan-68", "face_alignment")
 # Faces are sought in a picture of at most this side; a face smaller than a twelfth of it has too few pixels to be worth it.

@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
 from stargan.files import whole
-from stargan.networks import Generator, HighPass, MappingNetwork, ModelConfig, StyleEncoder
+from stargan.model import Model, build
+from stargan.networks import HighPass, ModelConfig
 
 FORMAT = "stargan-v2"
 NETWORKS = ("generator", "mapping_network", "style_encoder")
@@ -28,38 +28,6 @@ MAX_FAN_DEPTH = 6
 
 class CheckpointError(ValueError):
     """A model file that cannot be used; the sentence names the file, and the key where there is one."""
-
-
-@dataclass
-class Model:
-    """What inference needs. The networks are in eval mode, without gradients."""
-
-    config: ModelConfig
-    generator: Generator
-    mapping_network: MappingNetwork
-    style_encoder: StyleEncoder
-    fan: FAN | None = None
-    name: str = ""
-    licence: str = ""
-    mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        nets = {
-            "generator": self.generator,
-            "mapping_network": self.mapping_network,
-            "style_encoder": self.style_encoder,
-        }
-        return nets | ({"fan": self.fan} if self.fan is not None else {})
-
-
-def build(config: ModelConfig, fan: FANConfig | None = None, name: str = "", licence: str = "") -> Model:
-    """A model of this shape, its parameters as PyTorch initialises them."""
-    networks = Generator(config), MappingNetwork(config), StyleEncoder(config)
-    model = Model(config, *networks, FAN(fan) if fan is not None else None, name, licence)
-    for net in model.networks.values():
-        net.eval().requires_grad_(False)
-    return model
 
 
 def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> None:

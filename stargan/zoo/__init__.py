@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stargan import checkpoint
-from stargan.checkpoint import CheckpointError, Model
-from stargan.download import Progress, ZooError, download
+from stargan.files import checkpoint
+from stargan.files.checkpoint import CheckpointError
+from stargan.model import Model
+from stargan.zoo.download import Progress, ZooError, download
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = "portraits-128"
 HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.safetensors))?")
 

@@ -32,7 +32,8 @@ LARGE = ".safetensors"  # goes by LFS
 # By the first line a folder is known that this has written, and that it may write anew.
 MARK = "# Written by `python -m stargan publish`, which may write this folder anew."
 ATTRIBUTES = f"{MARK}\n*{LARGE} filter=lfs diff=lfs merge=lfs -text\n"
-OURS = "stargan/publish.py"  # what every Space has that was published like this
+OURS = "stargan/networks.py"  # what every Space has that was published like this
+ZOO = "stargan/zoo/__init__.py"  # where the name of the model that is shown first stands
 PATIENCE = 300.0  # seconds that a page may take to come up
 
 
@@ -86,13 +87,13 @@ def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
     _check_target(folder)
     sources, licence = _sources(model)
     readme, card = _readme(licence, sources)
-    zoo_py = (zoo.ROOT / "stargan" / "zoo.py").read_text()
+    zoo_py = (zoo.ROOT / ZOO).read_text()
     default = f'DEFAULT = "{zoo.DEFAULT}"'
     assert zoo_py.count(default) == 1
     texts = {
         ".gitattributes": ATTRIBUTES,
         "README.md": readme,
-        "stargan/zoo.py": zoo_py.replace(default, f"DEFAULT = {json.dumps(model)}"),
+        ZOO: zoo_py.replace(default, f"DEFAULT = {json.dumps(model)}"),
     }
     partial = folder.with_name(f".{folder.name}.part")
     try:

@@ -1,0 +1,1 @@
+"""python -m stargan: the package on the command line."""

@@ -1,0 +1,1 @@
+"""Pictures and videos: reading what people bring, writing what is made."""

@@ -1,0 +1,42 @@
+"""A model: its networks and the facts about them, as everything passes it around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from stargan.fan import FAN, FANConfig
+from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
+
+
+@dataclass
+class Model:
+    """What inference needs. The networks are in eval mode, without gradients."""
+
+    config: ModelConfig
+    generator: Generator
+    mapping_network: MappingNetwork
+    style_encoder: StyleEncoder
+    fan: FAN | None = None
+    name: str = ""
+    licence: str = ""
+    mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        nets = {
+            "generator": self.generator,
+            "mapping_network": self.mapping_network,
+            "style_encoder": self.style_encoder,
+        }
+        return nets | ({"fan": self.fan} if self.fan is not None else {})
+
+
+def build(config: ModelConfig, fan: FANConfig | None = None, name: str = "", licence: str = "") -> Model:
+    """A model of this shape, its parameters as PyTorch initialises them."""
+    networks = Generator(config), MappingNetwork(config), StyleEncoder(config)
+    model = Model(config, *networks, FAN(fan) if fan is not None else None, name, licence)
+    for net in model.networks.values():
+        net.eval().requires_grad_(False)
+    return model
