@@ -25,9 +25,9 @@ from material import LocalServer
 from stargan import zoo
 from stargan.fan import FANConfig
 from stargan.files import checkpoint
+from stargan.files.download import _Redirects
 from stargan.model import build
 from stargan.networks import ModelConfig
-from stargan.zoo.download import _Redirects
 
 
 def make(seed):
@@ -162,8 +162,8 @@ class Server(LocalServer):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("stargan.zoo.download.WAITS", (0.01, 0.01))
-    monkeypatch.setattr("stargan.zoo.download.TIMEOUT", 5.0)
+    monkeypatch.setattr("stargan.files.download.WAITS", (0.01, 0.01))
+    monkeypatch.setattr("stargan.files.download.TIMEOUT", 5.0)
     server = Server()
     server.files["/file"] = DATA
     yield server
@@ -311,7 +311,7 @@ def test_web_page_is_no_model(server, tmp_path):
 
 
 def test_silent_server(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("stargan.zoo.download.TIMEOUT", 0.1)
+    monkeypatch.setattr("stargan.files.download.TIMEOUT", 0.1)
     server.silent.set()
     start = time.monotonic()
     with pytest.raises(zoo.ZooError, match=r"silent for 0\.1 s.*try again"):
@@ -393,7 +393,7 @@ def test_threads_that_want_one_file_fetch_it_once(server, tmp_path):
 
 def test_another_process_is_waited_for(server, tmp_path):
     code = (
-        "import sys; from stargan.zoo.download import download\n"
+        "import sys; from stargan.files.download import download\n"
         "download(sys.argv[1], sys.argv[2], progress=lambda *_: (print(flush=True), sys.stdin.readline()))"
     )
     arguments = [sys.executable, "-c", code, f"{server.url}/file", str(tmp_path / "file")]

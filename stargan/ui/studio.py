@@ -21,11 +21,11 @@ from torch import Tensor
 
 from stargan import styles, zoo
 from stargan.faces.align import align, warm_up
+from stargan.files.download import Progress
 from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Encoded, Translator
 from stargan.ui import zero
-from stargan.zoo.download import Progress
 
 KEPT_SOURCES = 32
 KEPT_MODELS = 3

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stargan.files import checkpoint
 from stargan.files.checkpoint import CheckpointError
+from stargan.files.download import Progress, ZooError, download
 from stargan.model import Model
-from stargan.zoo.download import Progress, ZooError, download
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = "portraits-128"
