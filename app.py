@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 
@@ -10,13 +11,19 @@ with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  # where there is ZeroGPU, before anything touches CUDA
 
 from stargan import ui
+from train import ui as train
 
 # Where this is imported, the command line is somebody else's.
 arguments = ui.settings(None if __name__ == "__main__" else [])
 training = Path(arguments.data) if arguments.train else None
-demo = ui.build(arguments.model, arguments.threads, arguments.compile, training, arguments.keep).queue(
-    max_size=arguments.max_queue, default_concurrency_limit=2
-)
+demo = ui.build(
+    arguments.model,
+    arguments.threads,
+    arguments.compile,
+    downloads=arguments.train,
+    keep=arguments.keep,
+    tabs={"Train": functools.partial(train.tab, folders=training)},
+).queue(max_size=arguments.max_queue, default_concurrency_limit=2)
 
 if __name__ == "__main__":
     # A Space is reached from outside its container.

@@ -33,8 +33,8 @@ WORDS = {
 }
 
 
-def tab(library: Library, folders: Path | None, opened: gr.Tab) -> None:
-    """Builds the tab `opened` inside the Blocks that are open. folders: where prepared data folders are and uploads are put; None
+def tab(library: Library, opened: gr.Tab, folders: Path | None) -> None:
+    """Builds the tab `opened`, which is open. folders: where prepared data folders are and uploads are put; None
     where training is not allowed."""
     if folders is None:
         gr.Markdown(OFF, elem_id="train-off")

@@ -1,10 +1,11 @@
-"""The page: one file a tab, over `studio.Library`."""
+"""The page: one file a tab, over `studio.Library`. Tabs of other packages are handed in."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -15,7 +16,6 @@ from stargan.files.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, models, translate
 from stargan.ui.settings import settings
 from stargan.ui.studio import Library
-from train import ui as train
 
 __all__ = ["CSS", "THEME", "build", "settings"]
 
@@ -45,10 +45,17 @@ THEME = gr.themes.Soft(
 )
 
 
-def build(model: str, threads: int = 0, compiled: bool = True, training: Path | None = None, keep: float = 60) -> gr.Blocks:
-    """The page for the model of that name or file; where there is none, a page that says so. training: where the Train tab finds
-    prepared data folders and puts uploads; None, for pages that are open to the world, where neither training nor downloads are
-    offered. keep: minutes after which uploads and results are deleted. The rest as in `Studio`."""
+def build(
+    model: str,
+    threads: int = 0,
+    compiled: bool = True,
+    downloads: bool = False,
+    keep: float = 60,
+    tabs: Mapping[str, Callable[[Library, gr.Tab], None]] | None = None,
+) -> gr.Blocks:
+    """The page for the model of that name or file; where there is none, a page that says so. downloads: whether visitors may have
+    models fetched to this machine. keep: minutes after which uploads and results are deleted. tabs: further ones by their names,
+    each built by a function inside its `gr.Tab`. The rest as in `Studio`."""
     seconds = max(1, round(60 * keep))
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(seconds, seconds)) as demo:
         gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
@@ -57,12 +64,13 @@ def build(model: str, threads: int = 0, compiled: bool = True, training: Path | 
         except (zoo.ZooError, CheckpointError) as error:
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo
-        picker = models.picker(library, downloads=training is not None)
+        picker = models.picker(library, downloads)
         for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid)):
             with gr.Tab(name):
                 module.tab(library, picker)
-        with gr.Tab("Train") as opened:
-            train.tab(library, training, opened)
+        for name, build_tab in (tabs or {}).items():
+            with gr.Tab(name) as opened:
+                build_tab(library, opened)
         with gr.Tab("About"):
             about.tab(library, picker, keep)
     threading.Thread(target=_delete_old_files, args=(demo, seconds), daemon=True).start()
