@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from stargan.files import whole
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 32
@@ -95,3 +97,9 @@ def to_pil(tensor: Tensor) -> Image.Image:
     """(3, H, W) or (1, 3, H, W) as a picture; values beyond [-1, 1] are clipped."""
     pixels = tensor.detach().float().reshape(tensor.shape[-3:]).clamp(-1, 1).add(1).mul(127.5).round().byte()
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def write(image: Image.Image, path: Path, kind: str = "PNG") -> None:
+    """Writes a picture, whole or not at all. kind: as Pillow calls the format. OSError."""
+    with whole(path) as partial:
+        image.save(partial, kind, quality=95)

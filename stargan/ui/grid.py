@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stargan.batch import label
+from stargan.bulk import label
 from stargan.media import images
 from stargan.ui import zero
 from stargan.ui.studio import REFERENCE, SEED, Library, Studio, domain_state, masks_state, masks_switch, sentence

@@ -20,7 +20,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan import styles
-from stargan.batch import write
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.files import whole
 from stargan.media import images
@@ -95,7 +94,7 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
         with whole(out / "metrics.json") as partial:
             partial.write_text(json.dumps(result, indent=1))
-        write(data.grid_picture(measured["rows"], config.image_size), out / "grid.png")
+        images.write(data.grid_picture(measured["rows"], config.image_size), out / "grid.png")
     return result
 
 

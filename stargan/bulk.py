@@ -35,12 +35,12 @@ AT_ONCE = 8  # styles that a source is decoded for together
 GRID = 16  # sources and styles that a grid shows at most
 
 
-class BatchError(ValueError):
-    """A batch that cannot be done; the sentence says what to change."""
+class BulkError(ValueError):
+    """A translation of many that cannot be done; the sentence says what to change."""
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """What is done to each source: small, and can be sent to another process.
 
     model: as `zoo.load` takes it. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None for the central
@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """How it went with one source. failure: why nothing came of it. notes: sentences that the person should read."""
 
     source: Path
@@ -74,7 +74,7 @@ class Outcome:
 def sources(paths: Iterable[Path], out: Path) -> dict[str, Path]:
     """Pictures by name: of a file its stem; of those in a folder, at any depth, their path in it without the extension.
 
-    Names that differ in nothing but case or extension get a tail of their own. What lies in `out` is no source. BatchError for
+    Names that differ in nothing but case or extension get a tail of their own. What lies in `out` is no source. BulkError for
     a path that is not there, for a folder without pictures, and for one that is `out`.
     """
     return _by_name(_find(paths, out))
@@ -91,15 +91,15 @@ def _find(paths: Iterable[Path], out: Path) -> dict[Path, str]:
     for path in paths:
         if path.is_dir():
             if path.resolve() == out.resolve():
-                raise BatchError(f"{out} holds the sources; write into another folder")
+                raise BulkError(f"{out} holds the sources; write into another folder")
             inside = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, out)]
             if not inside:
-                raise BatchError(f"there are no pictures in {path}; use PNG, JPEG, WebP, GIF, BMP or TIFF")
+                raise BulkError(f"there are no pictures in {path}; use PNG, JPEG, WebP, GIF, BMP or TIFF")
             found |= {file: file.relative_to(path).with_suffix("").as_posix() for file in inside}
         elif path.exists():
             found[path] = path.stem
         else:
-            raise BatchError(f"there is no file or folder {path}")
+            raise BulkError(f"there is no file or folder {path}")
     return found
 
 
@@ -121,7 +121,7 @@ def _tail(file: Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()[:6]
 
 
-def process() -> tuple[int, int]:
+def rank_and_world() -> tuple[int, int]:
     """Which process this is, from 0, and of how many, as `accelerate launch` and torchrun say: (0, 1) without them."""
     try:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -130,12 +130,12 @@ def process() -> tuple[int, int]:
     except ValueError:
         rank, world = -1, 0
     if not 0 <= rank < world:
-        raise BatchError("RANK and WORLD_SIZE in the environment are no process and number of processes; unset them")
+        raise BulkError("RANK and WORLD_SIZE in the environment are no process and number of processes; unset them")
     return rank, world
 
 
-def share(sources: Mapping[str, Path], rank: int, world: int) -> dict[str, Path]:
-    """The sources of one process; those of all processes together are all sources, once."""
+def shard(sources: Mapping[str, Path], rank: int, world: int) -> dict[str, Path]:
+    """The shard of one process; the shards of all processes together are all sources, once."""
     return dict(list(sources.items())[rank::world])
 
 
@@ -148,11 +148,11 @@ def fingerprint(model: Model) -> str:
     return digest.hexdigest()[:16]
 
 
-def claim(out: Path, request: dict[str, object], targets: Sequence[Path], overwrite: bool = False) -> None:
+def open_folder(out: Path, request: dict[str, object], targets: Sequence[Path], overwrite: bool = False) -> None:
     """Makes `out` hold this request, so that the files that are there belong to it.
 
     request: what decides the pictures, as JSON has it; it is kept in `out`. overwrite: removes the targets that are there.
-    BatchError where `out` is of another request.
+    BulkError where `out` is of another request.
     """
     path = out / REQUEST
     out.mkdir(parents=True, exist_ok=True)
@@ -161,10 +161,10 @@ def claim(out: Path, request: dict[str, object], targets: Sequence[Path], overwr
         for target in targets:
             target.unlink(missing_ok=True)
     elif held is None and any(target.exists() for target in targets):
-        raise BatchError(f"{out} has pictures of these names, but no {REQUEST}; write into another folder or give --overwrite")
+        raise BulkError(f"{out} has pictures of these names, but no {REQUEST}; write into another folder or give --overwrite")
     elif held not in (None, request):
         other = ", ".join(key for key in request if held is None or held.get(key) != request[key])
-        raise BatchError(f"{out} was made with another {other}; write into another folder or give --overwrite")
+        raise BulkError(f"{out} was made with another {other}; write into another folder or give --overwrite")
     if held != request:
         with whole(path) as partial:
             partial.write_text(json.dumps(request, indent=1))
@@ -180,23 +180,23 @@ def _read(path: Path) -> dict[str, object] | None:
     return held if isinstance(held, dict) else {}
 
 
-def run(task: Task, sources: Mapping[str, Path], workers: int = 1) -> Iterator[Outcome]:
+def run(job: Job, sources: Mapping[str, Path], workers: int = 1) -> Iterator[Result]:
     """Translates sources, spread over processes where workers is above 1; yields how it went, in the order in which it did.
 
-    Files that are there stay as they are. BatchError where a process dies.
+    Files that are there stay as they are. BulkError where a process dies.
     """
     if workers == 1 or len(sources) < 2:
         for name, path in sources.items():
-            yield translate(task, name, path)
+            yield translate(job, name, path)
         return
     # Spawned, as torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(sources)), context, _start, (workers,)) as pool:
         try:
-            for future in as_completed([pool.submit(translate, task, name, path) for name, path in sources.items()]):
+            for future in as_completed([pool.submit(translate, job, name, path) for name, path in sources.items()]):
                 yield future.result()
         except BrokenProcessPool:
-            raise BatchError("a worker died, perhaps for lack of memory; call again with fewer: what is done is kept") from None
+            raise BulkError("a worker died, perhaps for lack of memory; call again with fewer: what is done is kept") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -205,13 +205,13 @@ def _start(workers: int) -> None:
     """Prepares a worker."""
     # Ctrl-C reaches the whole group; the parent lets each worker finish the source that it is at.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threads = max(1, torch.get_num_threads() // workers)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 
 
-def _follow_parent() -> None:
+def _end_with_parent() -> None:
     """A pool whose parent was killed would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -225,24 +225,24 @@ def translator(model: str) -> Translator:
     return Translator(zoo.load(model))
 
 
-def translate(task: Task, name: str, path: Path) -> Outcome:
-    """Translates one source into the styles whose files are missing; it is encoded once. Never raises: see Outcome.failure."""
-    targets = {style: target for style, target in task.targets(name).items() if not target.exists()}
+def translate(job: Job, name: str, path: Path) -> Result:
+    """Translates one source into the styles whose files are missing; it is encoded once. Never raises: see Result.failure."""
+    targets = {style: target for style, target in job.targets(name).items() if not target.exists()}
     try:
-        ready = translator(task.model)
-        picture, notes = square(images.read(path), ready.model.config.image_size, task.aligner)
-        encoded = ready.encode(picture, masks=task.masks)
+        ready = translator(job.model)
+        picture, notes = square(images.read(path), ready.model.config.image_size, job.aligner)
+        encoded = ready.encode(picture, masks=job.masks)
         for names in (list(targets)[i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)):
-            styles = torch.from_numpy(np.stack([task.styles[style] for style in names]))
+            styles = torch.from_numpy(np.stack([job.styles[style] for style in names]))
             for style, result in zip(names, ready.decode(encoded, styles)):
                 targets[style].parent.mkdir(parents=True, exist_ok=True)
-                write(images.to_pil(result), targets[style])
+                images.write(images.to_pil(result), targets[style])
     except (ValueError, OSError) as error:
-        return Outcome(path, str(error))
+        return Result(path, str(error))
     except Exception as error:
         # A picture that trips a library up is no reason to stop the others.
-        return Outcome(path, f"{type(error).__name__}: {error}")
-    return Outcome(path, notes=notes)
+        return Result(path, f"{type(error).__name__}: {error}")
+    return Result(path, notes=notes)
 
 
 def square(image: Image.Image, size: int, aligner: str | None) -> tuple[Image.Image, tuple[str, ...]]:
@@ -253,31 +253,25 @@ def square(image: Image.Image, size: int, aligner: str | None) -> tuple[Image.Im
     return result.image, result.notes
 
 
-def write(image: Image.Image, path: Path, kind: str = "PNG") -> None:
-    """Writes a picture, whole or not at all. kind: as Pillow calls the format. OSError."""
-    with whole(path) as partial:
-        image.save(partial, kind, quality=95)
-
-
-def grid(task: Task, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]) -> Image.Image | None:
+def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]) -> Image.Image | None:
     """The first GRID sources that have all their files down the side, the first GRID styles across, as in the paper's figures.
 
     heads: the square picture of the model's size that stands above each style. None where no source has all its files.
     """
-    size = translator(task.model).model.config.image_size
-    missing = task.missing(sources)
+    size = translator(job.model).model.config.image_size
+    missing = job.missing(sources)
     shown = [name for name in sources if name not in missing][:GRID]
-    styles = list(task.styles)[:GRID]
+    styles = list(job.styles)[:GRID]
     if not shown:
         return None
     sheet = Image.new("RGB", (size * (1 + len(styles)), size * (1 + len(shown))), "white")
     for x, style in enumerate(styles, 1):
         sheet.paste(heads[style], (size * x, 0))
     for y, name in enumerate(shown, 1):
-        picture, _ = square(images.read(sources[name]), size, task.aligner)
+        picture, _ = square(images.read(sources[name]), size, job.aligner)
         sheet.paste(picture, (0, size * y))
         for x, style in enumerate(styles, 1):
-            sheet.paste(images.read(task.targets(name)[style]), (size * x, size * y))
+            sheet.paste(images.read(job.targets(name)[style]), (size * x, size * y))
     return sheet
 
 

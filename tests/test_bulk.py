@@ -10,7 +10,7 @@ import torch
 from material import portrait
 from PIL import Image
 
-from stargan import batch, styles
+from stargan import bulk, styles
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
@@ -39,28 +39,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def task(model: Path, tmp_path: Path) -> batch.Task:
-    loaded = batch.translator(str(model)).model
+def job(model: Path, tmp_path: Path) -> bulk.Job:
+    loaded = bulk.translator(str(model)).model
     codes = {f"seed-{n}": styles.from_seed(loaded, "b", n).numpy() for n in (1, 2)}
-    return batch.Task(str(model), codes, tmp_path / "out", aligner=None)
+    return bulk.Job(str(model), codes, tmp_path / "out", aligner=None)
 
 
-def failures(outcomes: list[batch.Outcome]) -> list[str]:
-    return [outcome.source.name for outcome in outcomes if outcome.failure is not None]
+def failures(results: list[bulk.Result]) -> list[str]:
+    return [result.source.name for result in results if result.failure is not None]
 
 
 def test_sources_are_named_by_their_place(sources: Path, tmp_path: Path) -> None:
-    assert list(batch.sources([sources], tmp_path)) == ["a", "b", "broken", "c", "d", "deep/a"]
-    assert batch.sources([sources / "b.jpg", sources / "a.png"], tmp_path) == {"b": sources / "b.jpg", "a": sources / "a.png"}
+    assert list(bulk.sources([sources], tmp_path)) == ["a", "b", "broken", "c", "d", "deep/a"]
+    assert bulk.sources([sources / "b.jpg", sources / "a.png"], tmp_path) == {"b": sources / "b.jpg", "a": sources / "a.png"}
 
 
 def test_names_that_collide_get_a_tail_that_stays(tmp_path: Path) -> None:
     for name in ("x/a.png", "x/A.jpg", "y/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         portrait(1).save(tmp_path / name)
-    both = batch.sources([tmp_path / "x"], tmp_path / "out")
+    both = bulk.sources([tmp_path / "x"], tmp_path / "out")
     assert len(both) == 2 and {name[:2] for name in both} == {"a-", "A-"}
-    three = batch.sources([tmp_path / "y" / "a.png", tmp_path / "x"], tmp_path / "out")
+    three = bulk.sources([tmp_path / "y" / "a.png", tmp_path / "x"], tmp_path / "out")
     assert len(three) == 3 and both.items() <= three.items()
 
 
@@ -68,123 +68,123 @@ def test_outputs_and_hidden_files_are_no_sources(tmp_path: Path) -> None:
     for name in ("a.png", "out/a--seed-1.png", ".hidden/b.png", ".c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         portrait(1).save(tmp_path / name)
-    assert list(batch.sources([tmp_path], tmp_path / "out")) == ["a"]
+    assert list(bulk.sources([tmp_path], tmp_path / "out")) == ["a"]
 
 
 def test_no_sources(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, out, words in (("empty", "out", "no pictures"), ("nowhere", "out", "nowhere"), ("empty", "empty", "another folder")):
-        with pytest.raises(batch.BatchError, match=words):
-            batch.sources([tmp_path / path], tmp_path / out)
+        with pytest.raises(bulk.BulkError, match=words):
+            bulk.sources([tmp_path / path], tmp_path / out)
 
 
 def test_references_never_blur_where_a_source_ends(tmp_path: Path) -> None:
     for name in ("in/a--b-.png", "in/deep/c.png", "in/a-b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         portrait(1).save(tmp_path / name)
-    names = list(batch.references([tmp_path / "in"], tmp_path / "out"))
+    names = list(bulk.references([tmp_path / "in"], tmp_path / "out"))
     assert len(names) == 3 and "deep-c" in names and not any("--" in name for name in names)
 
 
-def test_each_source_is_encoded_once_for_all_styles(task: batch.Task, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_source_is_encoded_once_for_all_styles(job: bulk.Job, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encodings = []
     encode = Translator.encode
     monkeypatch.setattr(Translator, "encode", lambda self, *args, **named: encodings.append(1) or encode(self, *args, **named))
-    found = batch.sources([sources], task.out)
-    outcomes = list(batch.run(task, found))
-    assert failures(outcomes) == ["broken.png"] and len(encodings) == 5
-    made = {path.relative_to(task.out).as_posix() for path in task.out.rglob("*") if path.is_file()}
+    found = bulk.sources([sources], job.out)
+    results = list(bulk.run(job, found))
+    assert failures(results) == ["broken.png"] and len(encodings) == 5
+    made = {path.relative_to(job.out).as_posix() for path in job.out.rglob("*") if path.is_file()}
     assert made == {f"{name}--seed-{n}.png" for name in ("a", "b", "c", "d", "deep/a") for n in (1, 2)}
-    assert list(task.missing(found)) == ["broken"]
+    assert list(job.missing(found)) == ["broken"]
 
 
-def test_what_is_there_is_not_made_again(task: batch.Task, sources: Path) -> None:
-    target = task.targets("a")
-    task.out.mkdir()
+def test_what_is_there_is_not_made_again(job: bulk.Job, sources: Path) -> None:
+    target = job.targets("a")
+    job.out.mkdir()
     target["seed-1"].write_bytes(b"there")
-    assert batch.translate(task, "a", sources / "a.png").failure is None
+    assert bulk.translate(job, "a", sources / "a.png").failure is None
     assert target["seed-1"].read_bytes() == b"there"
     with Image.open(target["seed-2"]) as image:
         assert image.size == (64, 64)
 
 
-def test_any_failure_is_an_outcome(task: batch.Task, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_failure_is_a_result(job: bulk.Job, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def trips(*_: object, **__: object) -> None:
         raise RuntimeError("odd")
 
     monkeypatch.setattr(Translator, "encode", trips)
-    assert batch.translate(task, "a", sources / "a.png").failure == "RuntimeError: odd"
+    assert bulk.translate(job, "a", sources / "a.png").failure == "RuntimeError: odd"
 
 
-def test_two_workers_make_what_one_makes(task: batch.Task, sources: Path, tmp_path: Path) -> None:
-    found = batch.sources([sources], task.out)
-    list(batch.run(task, found))
-    spread = batch.Task(task.model, task.styles, tmp_path / "spread", aligner=None)
-    assert failures(list(batch.run(spread, found, workers=2))) == ["broken.png"]
-    for one in task.out.rglob("*.png"):
-        a, b = (np.asarray(Image.open(path)).astype(int) for path in (one, spread.out / one.relative_to(task.out)))
+def test_two_workers_make_what_one_makes(job: bulk.Job, sources: Path, tmp_path: Path) -> None:
+    found = bulk.sources([sources], job.out)
+    list(bulk.run(job, found))
+    spread = bulk.Job(job.model, job.styles, tmp_path / "spread", aligner=None)
+    assert failures(list(bulk.run(spread, found, workers=2))) == ["broken.png"]
+    for one in job.out.rglob("*.png"):
+        a, b = (np.asarray(Image.open(path)).astype(int) for path in (one, spread.out / one.relative_to(job.out)))
         assert np.abs(a - b).max() <= 1
 
 
 @pytest.mark.parametrize("world", [1, 2, 4, 9])
-def test_shares_cover_all_once(world: int) -> None:
+def test_shards_cover_all_once(world: int) -> None:
     sources = {str(i): Path(str(i)) for i in range(7)}
-    shares = [batch.share(sources, rank, world) for rank in range(world)]
-    assert sum(map(len, shares)) == 7 and {name for share in shares for name in share} == set(sources)
+    shards = [bulk.shard(sources, rank, world) for rank in range(world)]
+    assert sum(map(len, shards)) == 7 and {name for shard in shards for name in shard} == set(sources)
 
 
 def test_the_environment_says_which_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert batch.process() == (0, 1)
+    assert bulk.rank_and_world() == (0, 1)
     monkeypatch.setenv("RANK", "1")
-    assert batch.process() == (0, 1)
+    assert bulk.rank_and_world() == (0, 1)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert batch.process() == (1, 2)
+    assert bulk.rank_and_world() == (1, 2)
     for rank in ("2", "-1", "x"):
         monkeypatch.setenv("RANK", rank)
-        with pytest.raises(batch.BatchError, match="RANK"):
-            batch.process()
+        with pytest.raises(bulk.BulkError, match="RANK"):
+            bulk.rank_and_world()
 
 
 def test_a_folder_holds_one_request(tmp_path: Path) -> None:
     out, request = tmp_path / "out", {"psi": 1.0, "masks": True}
     target = out / "a--seed-1.png"
-    batch.claim(out, request, [target])
+    bulk.open_folder(out, request, [target])
     target.write_bytes(b"old")
-    batch.claim(out, request, [target])
+    bulk.open_folder(out, request, [target])
     assert target.exists()
-    with pytest.raises(batch.BatchError, match=r"another psi;.*--overwrite"):
-        batch.claim(out, request | {"psi": 0.5}, [target])
-    (out / batch.REQUEST).write_text("{")
-    with pytest.raises(batch.BatchError):
-        batch.claim(out, request, [target])
-    (out / batch.REQUEST).unlink()
-    with pytest.raises(batch.BatchError, match="no request.json"):
-        batch.claim(out, request, [target])
-    batch.claim(out, request, [target], overwrite=True)
+    with pytest.raises(bulk.BulkError, match=r"another psi;.*--overwrite"):
+        bulk.open_folder(out, request | {"psi": 0.5}, [target])
+    (out / bulk.REQUEST).write_text("{")
+    with pytest.raises(bulk.BulkError):
+        bulk.open_folder(out, request, [target])
+    (out / bulk.REQUEST).unlink()
+    with pytest.raises(bulk.BulkError, match="no request.json"):
+        bulk.open_folder(out, request, [target])
+    bulk.open_folder(out, request, [target], overwrite=True)
     assert not target.exists()
-    batch.claim(out, request, [target])
+    bulk.open_folder(out, request, [target])
 
 
 def test_other_weights_have_another_fingerprint(model: Path) -> None:
     a, b = checkpoint.load(model), checkpoint.load(model)
-    assert batch.fingerprint(a) == batch.fingerprint(b)
+    assert bulk.fingerprint(a) == bulk.fingerprint(b)
     next(b.generator.parameters()).add_(1)
-    assert batch.fingerprint(a) != batch.fingerprint(b)
+    assert bulk.fingerprint(a) != bulk.fingerprint(b)
 
 
-def test_grid_shows_sources_down_and_styles_across(task: batch.Task, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = batch.sources([sources], task.out)
-    heads = {name: batch.label(name, 64) for name in task.styles}
-    assert batch.grid(task, found, heads) is None
-    list(batch.run(task, found))
-    sheet = batch.grid(task, found, heads)
+def test_grid_shows_sources_down_and_styles_across(job: bulk.Job, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bulk.sources([sources], job.out)
+    heads = {name: bulk.label(name, 64) for name in job.styles}
+    assert bulk.grid(job, found, heads) is None
+    list(bulk.run(job, found))
+    sheet = bulk.grid(job, found, heads)
     # The broken source has no row.
     assert sheet is not None and sheet.size == (64 * 3, 64 * 6)
     cells = np.asarray(sheet).reshape(6, 64, 3, 64, 3).swapaxes(1, 2)
     assert (cells[0, 0] == 255).all() and np.array_equal(cells[0, 2], np.asarray(heads["seed-2"]))
-    assert np.array_equal(cells[5, 2], np.asarray(Image.open(task.out / "deep" / "a--seed-2.png")))
-    monkeypatch.setattr(batch, "GRID", 1)
-    small = batch.grid(task, found, heads)
+    assert np.array_equal(cells[5, 2], np.asarray(Image.open(job.out / "deep" / "a--seed-2.png")))
+    monkeypatch.setattr(bulk, "GRID", 1)
+    small = bulk.grid(job, found, heads)
     assert small is not None and small.size == (128, 128)

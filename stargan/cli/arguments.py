@@ -1,0 +1,126 @@
+"""The options that several verbs have, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan.cli.parsing import CommandError, number
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from stargan.model import Model
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model, and whether it may be downloaded: see `load_model`."""
+    parser.add_argument("--model", metavar="NAME", help="a model's name, or a .safetensors or .ckpt file (default: the bundled)")
+    parser.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="download a published model under its licence, where --model names one that is not here yet",
+    )
+
+
+def add_psi(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--psi",
+        type=number(0, 2),
+        metavar="P",
+        help="with seeds: 0 gives the domain's mean style, 1 (default) the seed's, up to 2",
+    )
+
+
+def add_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-masks", action="store_true", help="do not hold on to facial parts of the source")
+
+
+def add_alignment(parser: argparse.ArgumentParser) -> None:
+    """Whether and how the face is found: see `aligner`."""
+    parser.add_argument(
+        "--no-align", action="store_true", help="take the middle square of the pictures instead of finding the face"
+    )
+    add_aligner(parser)
+
+
+def add_aligner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--aligner",
+        # stargan.faces.align.BACKENDS, which would take seconds to import for --help.
+        choices=("fan-68", "face_alignment"),
+        default="fan-68",
+        help="what finds the face: the bundled network, or the face-alignment package (default: %(default)s)",
+    )
+
+
+def model_name(options: argparse.Namespace) -> str:
+    from stargan import zoo
+
+    return zoo.DEFAULT if options.model is None else options.model
+
+
+def load_model(options: argparse.Namespace) -> Model:
+    """The model that is asked for, with a progress bar where it has to be downloaded."""
+    from tqdm import tqdm
+
+    from stargan import zoo
+
+    bar: tqdm | None = None
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=total, unit="B", unit_scale=True, desc=options.model, dynamic_ncols=True)
+        bar.update(done - bar.n)
+
+    model = zoo.load(model_name(options), options.accept_licence, show)
+    if bar is not None:
+        bar.close()
+    return model
+
+
+def psi(options: argparse.Namespace) -> float:
+    return 1.0 if options.psi is None else options.psi
+
+
+def aligner(options: argparse.Namespace) -> str | None:
+    """What `square` takes."""
+    return None if options.no_align else options.aligner
+
+
+def square(image: Image, size: int, name: str, aligner: str | None) -> Image:
+    """As `bulk.square`; its notes go to stderr, under the name of the picture."""
+    from stargan import bulk
+
+    result, notes = bulk.square(image, size, aligner)
+    for note in notes:
+        print(f"{name}: {note}", file=sys.stderr)
+    return result
+
+
+def target(out: str, extensions: Collection[str] = tuple(FORMATS)) -> Path:
+    """The file to write, checked before any work is done."""
+    path = Path(out)
+    if path.suffix.lower() not in extensions:
+        raise CommandError(f"{out} has no known extension; end it in {', '.join(extensions)}")
+    if not path.parent.is_dir():
+        raise CommandError(f"the folder {path.parent} does not exist; make it or write elsewhere")
+    if path.is_dir():
+        raise CommandError(f"{out} is a folder; give the name of a file")
+    return path
+
+
+def write(image: Image, path: Path) -> None:
+    """Writes a picture in the format of its extension."""
+    from stargan.media import images
+
+    try:
+        images.write(image, path, FORMATS[path.suffix.lower()])
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,81 @@
+"""What both command lines have in common: a verb is a module with HELP, `add_options` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
+
+
+class CommandError(ValueError):
+    """An argument that cannot be used; the sentence says what to give instead."""
+
+
+class Verb(Protocol):
+    """A module of a command line, named as the verb is. Its docstring stands above the options in `--help`."""
+
+    __name__: str
+    __doc__: str | None
+    HELP: str  # in a few words, for the list of verbs
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Does the work; returns the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
+def run_verb(prog: str, description: str, verbs: Sequence[Verb], arguments: Sequence[str] | None) -> int:
+    """Runs one verb; returns its exit code, 2 after one sentence on stderr for unusable input, or 130 after Ctrl-C."""
+    parser = Parser(prog=prog, description=description)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for verb in verbs:
+        name = verb.__name__.rpartition(".")[2].replace("_", "-")
+        command = commands.add_parser(name, help=verb.HELP, description=" ".join((verb.__doc__ or "").split()))
+        verb.add_options(command)
+        command.set_defaults(run=verb.run)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"{prog} {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """The type of an argument that is a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return parse

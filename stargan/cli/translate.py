@@ -1,0 +1,206 @@
+"""Translates one picture into one style, as a file; or many, into a folder of files named SOURCE--STYLE.png, which a second call
+completes. Under `accelerate launch --multi_gpu -m stargan ...` each process takes its shard."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan.cli.arguments import (
+    FORMATS,
+    add_alignment,
+    add_masks,
+    add_model,
+    add_psi,
+    aligner,
+    load_model,
+    model_name,
+    psi,
+    square,
+    target,
+    write,
+)
+from stargan.cli.parsing import CommandError, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from stargan.bulk import Job, Result
+    from stargan.model import Model
+
+HELP = "translate pictures into a domain"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", nargs="+", metavar="SOURCE", help="photographs of faces (PNG, JPEG, WebP, GIF, BMP or TIFF), or folders of them"
+    )
+    add_model(parser)
+    parser.add_argument("--domain", required=True, help="a domain of the model, by its name")
+    style = parser.add_mutually_exclusive_group(required=True)
+    style.add_argument(
+        "--seed", type=whole(0, 2**63 - 1), nargs="+", action="extend", metavar="N", help="styles from seeds, 0 to 2**63 - 1"
+    )
+    style.add_argument(
+        "--reference",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="styles from other pictures of the domain, or folders of them",
+    )
+    add_psi(parser)
+    add_masks(parser)
+    add_alignment(parser)
+    parser.add_argument(
+        "--grid",
+        action="store_true",
+        help="also write grid.png into the folder: sources down, styles across, the first 16 of each",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole(1, 256),
+        default=1,
+        metavar="N",
+        help="processes that share a folder's pictures (default: %(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make all files anew instead of those that the folder lacks")
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write ({', '.join(FORMATS)}), or folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.reference is not None and options.psi is not None:
+        raise CommandError("--psi goes with --seed only; leave it out or give a seed instead of a reference")
+    one = len(options.source) == 1 and len(options.seed or options.reference) == 1 and not options.grid
+    folders = any(os.path.isdir(path) for path in (*options.source, *(options.reference or ()), options.out))
+    return _translate_one(options) if one and not folders else _translate_many(options)
+
+
+def _translate_one(options: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    path = target(options.out)
+    from stargan import styles
+    from stargan.media import images
+    from stargan.translate import Translator
+
+    source = images.read(Path(options.source[0]))
+    reference = images.read(Path(options.reference[0])) if options.reference is not None else None
+    model = load_model(options)
+    model.config.domain_index(options.domain)
+    size = model.config.image_size
+    source = square(source, size, options.source[0], aligner(options))
+    if reference is not None:
+        reference = square(reference, size, options.reference[0], aligner(options))
+    loaded = time.perf_counter()
+    if reference is not None:
+        style = styles.from_reference(model, reference, options.domain)
+    else:
+        style = styles.from_seed(model, options.domain, options.seed[0], psi(options))
+    translator = Translator(model)
+    result = images.to_pil(translator.decode(translator.encode(source, masks=not options.no_masks), style))
+    done = time.perf_counter()
+    write(result, path)
+    print(f"translated in {done - loaded:.2f} s ({done - start:.2f} s with loading), wrote {path}")
+    return 0
+
+
+def _translate_many(options: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    out = Path(options.out)
+    if not out.is_dir() and (out.exists() or out.suffix.lower() in FORMATS):
+        raise CommandError(f"{out} is the name of a file; give a folder for several pictures")
+    from stargan import bulk
+
+    rank, world = bulk.rank_and_world()
+    if options.grid and world > 1:
+        raise CommandError("--grid needs the pictures of all processes; call again with it, and in one process, when they are done")
+    sources = bulk.sources(map(Path, options.source), out)
+    load_model(options)  # what has to be downloaded is here before workers look for it
+    model = bulk.translator(model_name(options)).model
+    styles, heads, failures = _styles(options, model)
+    job = bulk.Job(model_name(options), styles, out, not options.no_masks, aligner(options))
+    mine = bulk.shard(sources, rank, world)
+    targets = [path for name in mine for path in job.targets(name).values()]
+    bulk.open_folder(out, _request(options, model, job), targets, options.overwrite)
+    missing = job.missing(mine)
+    failed = _run(job, missing, len(mine), options.workers, shown=rank == 0)
+    failures += failed
+    if options.grid:
+        _write_grid(job, sources, heads)
+    for result in failures:
+        print(f"{result.source}: {' '.join(str(result.failure).split())}", file=sys.stderr)
+    print(
+        f"translated {len(missing) - len(failed)} of {len(mine)} sources into {len(styles)} styles in "
+        f"{time.perf_counter() - start:.2f} s ({len(mine) - len(missing)} were there already, {len(failures)} failed), wrote {out}"
+    )
+    return 1 if failures else 0
+
+
+def _request(options: argparse.Namespace, model: Model, job: Job) -> dict[str, object]:
+    """What decides the pictures of a folder."""
+    from stargan import bulk
+
+    return {
+        "sources": [os.path.realpath(path) for path in options.source],
+        "model": f"{model.name} {bulk.fingerprint(model)}",
+        "domain": options.domain,
+        "styles": options.seed or [os.path.realpath(path) for path in options.reference],
+        "psi": psi(options),
+        "masks": job.masks,
+        "alignment": job.aligner,
+    }
+
+
+def _run(job: Job, missing: dict[str, Path], total: int, workers: int, shown: bool) -> list[Result]:
+    """Translates what is missing of `total` sources, under a progress bar; returns what failed."""
+    from tqdm import tqdm
+
+    from stargan import bulk
+
+    failed = []
+    bar = tqdm(total=total, initial=total - len(missing), unit="source", mininterval=1, dynamic_ncols=True, disable=not shown)
+    with bar:
+        for result in bulk.run(job, missing, workers):
+            bar.update()
+            if result.failure is not None:
+                failed.append(result)
+            for note in result.notes:
+                tqdm.write(f"{result.source}: {note}", file=sys.stderr)
+    return failed
+
+
+def _styles(options: argparse.Namespace, model: Model) -> tuple[dict[str, np.ndarray], dict[str, Image], list[Result]]:
+    """Styles by name, the picture that stands for each in a grid, and what went wrong with references."""
+    from stargan import bulk, styles
+    from stargan.media import images
+
+    size = model.config.image_size
+    codes, heads, failures = {}, {}, []
+    for seed in options.seed or ():
+        name = f"seed-{seed}"
+        codes[name] = styles.from_seed(model, options.domain, seed, psi(options)).numpy()
+        heads[name] = bulk.label(f"seed {seed}", size)
+    for name, path in bulk.references(map(Path, options.reference or ()), Path(options.out)).items():
+        try:
+            heads[name], _ = bulk.square(images.read(path), size, aligner(options))
+            codes[name] = styles.from_reference(model, heads[name], options.domain).numpy()
+        except ValueError as error:
+            failures.append(bulk.Result(path, str(error)))
+    if not codes:
+        raise CommandError(f"no reference can be used; the first: {failures[0].failure}")
+    return codes, heads, failures
+
+
+def _write_grid(job: Job, sources: dict[str, Path], heads: dict[str, Image]) -> None:
+    from stargan import bulk
+
+    grid = bulk.grid(job, sources, heads)
+    if grid is None:
+        return
+    write(grid, job.out / "grid.png")
+    if max(len(sources), len(heads)) > bulk.GRID:
+        print(f"grid.png shows the first {bulk.GRID} of {len(sources)} sources and {len(heads)} styles", file=sys.stderr)

@@ -1,0 +1,102 @@
+"""Writes a video of a picture beside its translations, which move from style to style."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan.cli.arguments import (
+    PHOTOGRAPH,
+    add_alignment,
+    add_masks,
+    add_model,
+    add_psi,
+    aligner,
+    load_model,
+    psi,
+    square,
+    target,
+)
+from stargan.cli.parsing import CommandError, number, whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stargan.model import Model
+
+HELP = "move a picture through styles"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help=PHOTOGRAPH)
+    add_model(parser)
+    parser.add_argument("--domain", help="the domain of the styles that do not name theirs")
+    parser.add_argument(
+        "--styles",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="STYLE",
+        help="two or more, each a seed or a picture's path, with its domain before it as in woman:7 or man:painting.jpg",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=number(0.1, 60),
+        default=1.0,
+        metavar="S",
+        help="from one style to the next, 0.1 to 60 (default: %(default)g)",
+    )
+    parser.add_argument("--fps", type=whole(1, 120), default=30, metavar="N", help="frames a second (default: %(default)s)")
+    parser.add_argument("--loop", action="store_true", help="go back to the first style in the end")
+    add_psi(parser)
+    add_masks(parser)
+    add_alignment(parser)
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write: .mp4")
+
+
+def run(options: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    out = target(options.out, (".mp4",))
+    from tqdm import tqdm
+
+    from stargan import transition
+    from stargan.media import images, video
+    from stargan.translate import Translator
+
+    source = images.read(Path(options.source))
+    model = load_model(options)
+    source = square(source, model.config.image_size, options.source, aligner(options))
+    path = transition.path(
+        [_style(options, model, style) for style in options.styles],
+        max(1, round(options.seconds * options.fps)),
+        options.loop,
+    )
+    translator = Translator(model)
+    frames = transition.frames(translator, translator.encode(source, masks=not options.no_masks), source, path)
+    video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), options.fps)
+    print(f"{len(path)} frames, {len(path) / options.fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
+    return 0
+
+
+def _style(options: argparse.Namespace, model: Model, text: str) -> Tensor:
+    """The style that `7`, `woman:7`, `painting.jpg` or `woman:painting.jpg` stands for."""
+    from stargan import styles
+    from stargan.media import images
+
+    head, colon, rest = text.partition(":")
+    named = bool(colon) and head in model.config.domains
+    domain, what = (head, rest) if named else (options.domain, text)
+    seed = re.fullmatch("[0-9]+", what)
+    if not seed and not os.path.isfile(what):
+        domains = ", ".join(model.config.domains)
+        raise CommandError(f"{text!r} is no seed and no picture; give either, with its domain ({domains}) and a colon before it")
+    if domain is None:
+        raise CommandError(f"{text!r} has no domain; give --domain, or write {model.config.domains[0]}:{text}")
+    if seed:
+        return styles.from_seed(model, domain, int(what), psi(options))
+    reference = square(images.read(Path(what)), model.config.image_size, what, aligner(options))
+    return styles.from_reference(model, reference, domain)
