@@ -20,6 +20,7 @@ from stargan import networks, zoo
 from stargan.faces.masks import face_masks
 from stargan.fan import FANConfig
 from stargan.fast import FastConv
+from stargan.files import places
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
@@ -103,7 +104,8 @@ def child(way: str, name: str) -> dict[str, float]:
 def _fresh(way: str, name: str) -> dict[str, float]:
     code = f"import json; from stargan import bench; print(json.dumps(bench.child({way!r}, {name!r})))"
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=zoo.ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"the first translation failed in a fresh process: {done.stderr.strip().splitlines()[-1]}")
     return {**json.loads(done.stdout.splitlines()[-1]), "start": time.perf_counter() - start}

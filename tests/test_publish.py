@@ -18,12 +18,12 @@ from material import LocalServer
 
 from stargan import zoo
 from stargan.__main__ import main
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.zoo import publish
 
-ROOT = zoo.ROOT
+ROOT = places.ROOT
 TOKEN = "hf_abc"
 
 
@@ -127,7 +127,7 @@ def root(tmp_path, monkeypatch):
     root.mkdir()
     for name in ("app.py", "requirements.txt", "LICENSE", "README.md", "stargan", "train", "weights"):
         (root / name).symlink_to(ROOT / name)
-    monkeypatch.setattr(zoo, "ROOT", root)
+    monkeypatch.setattr(places, "ROOT", root)
     trained(root, "mine")
     return root
 
@@ -261,7 +261,7 @@ def test_trained_model_comes_first_with_its_card(root, tmp_path):
     shutil.copy(ROOT / "weights" / "portraits-128" / "translations.jpg", card.with_name("sheet.jpg"))
     space = publish.assemble(tmp_path / "space", "mine")
     assert {f"weights/mine/{name}" for name in ("model.safetensors", "README.md", "sheet.jpg")} <= set(space.files)
-    assert 'DEFAULT = "mine"\n' in (space.folder / publish.ZOO).read_text()
+    assert json.loads((space.folder / "weights" / "models.json").read_text()) == ["mine", zoo.DEFAULT]
     assert "shows first: mine (licence of its weights: not said in the file)" in space.plan()
 
 

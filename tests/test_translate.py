@@ -14,6 +14,7 @@ from stargan import styles, zoo
 from stargan.faces.masks import PARTS, face_masks
 from stargan.fan import FANConfig
 from stargan.fast import FastGenerator
+from stargan.files import places
 from stargan.media import images
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
@@ -106,7 +107,7 @@ def test_the_fast_path_shows_no_difference() -> None:
     model = zoo.load("portraits-128")
     exact, fast = (Translator(model, precision=p) for p in ("fp32", "bf16"))
     domains = model.config.domains
-    examples = [images.read(path) for path in sorted((zoo.ROOT / "weights" / "portraits-128" / "examples").glob("*.jpg"))]
+    examples = [images.read(path) for path in sorted((places.weights() / "portraits-128" / "examples").glob("*.jpg"))]
     found = []
     for i in range(64):
         maker = styles.from_seed(model, domains[i % 3], i)

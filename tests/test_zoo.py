@@ -24,7 +24,7 @@ from material import LocalServer
 
 from stargan import zoo
 from stargan.fan import FANConfig
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.files.download import _Redirects
 from stargan.model import build
 from stargan.networks import ModelConfig
@@ -42,7 +42,7 @@ def same(a, b):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, "ROOT", tmp_path)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     monkeypatch.setenv("STARGAN_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
@@ -57,6 +57,7 @@ def put(path, seed=0, name=""):
 
 def test_bundled_come_before_runs(root):
     bundled = put(root / "weights" / "zebra" / "model.safetensors")
+    (root / "weights" / "models.json").write_text('["zebra"]')
     put(root / "runs" / "ant" / "model.safetensors")
     put(root / "runs" / "zebra" / "model.safetensors", seed=1)
     (root / "weights" / "fan-68").mkdir()
@@ -524,9 +525,9 @@ def test_published_table():
 def test_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("STARGAN_CACHE", raising=False)
-    assert zoo.cache() == tmp_path / ".cache" / "stargan"
+    assert places.cache() == tmp_path / ".cache" / "stargan"
     monkeypatch.setenv("STARGAN_CACHE", "~/elsewhere")
-    assert zoo.cache() == tmp_path / "elsewhere"
+    assert places.cache() == tmp_path / "elsewhere"
 
 
 @pytest.mark.parametrize(

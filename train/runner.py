@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan import zoo
-from stargan.files import whole
+from stargan.files import places, whole
 from train import config, data
 from train.config import ConfigError, TrainConfig
 from train.records import TrainingError, trained_by
@@ -78,7 +78,7 @@ class Runner:
             raise ConfigError("the new model has no name yet; write one")
         if not NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be a run's name; write letters and digits, with - or _ between them, 41 at most")
-        if (zoo.ROOT / "weights" / name).exists():
+        if (places.weights() / name).exists():
             raise ConfigError(f"{name} is a bundled model; give the run a name of its own")
         if (self.runs / name / "config.json").exists():
             raise ConfigError(f"there is a run {name} already; continue it, or give this one another name")
@@ -110,7 +110,7 @@ class Runner:
             with (folder / "output.txt").open("wb") as output:
                 command = [sys.executable, "-m", "train", "fit", "--config", str(path.resolve())]
                 self._process = subprocess.Popen(
-                    command, cwd=zoo.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                    command, cwd=places.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
                 )
             self._name = settings.name
             if hasattr(os, "setpriority"):

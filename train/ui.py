@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stargan import zoo
+from stargan.files import places
 from stargan.ui.studio import Library, sentence
 from train import prepare
 from train.runner import Progress, Runner
@@ -39,7 +40,7 @@ def tab(library: Library, opened: gr.Tab, folders: Path | None) -> None:
     if folders is None:
         gr.Markdown(OFF, elem_id="train-off")
         return
-    runner = Runner(zoo.ROOT / "runs", folders)
+    runner = Runner(places.runs(), folders)
     with gr.Row(elem_id="train"):
         with gr.Column(min_width=300):
             gr.Markdown(

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from stargan.cli.arguments import model_name
+from stargan.files import places
 
 HELP = "put the page on the Hugging Face Hub as a Space"
 
@@ -28,13 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from stargan import zoo
     from stargan.zoo import publish
 
     repo = publish.repository(options.repository)
     how = options.check or ("here" if options.dry_run else "fresh")
     account = None if options.dry_run else publish.account(repo, options.private)
-    folder = Path(options.out) if options.out is not None else zoo.ROOT / "runs" / "space" / repo.split("/")[1]
+    folder = Path(options.out) if options.out is not None else places.runs() / "space" / repo.split("/")[1]
     space = publish.assemble(folder, model_name(options))
     private = options.private if account is None else account.private
     new = "" if account is None else ", new" if account.held is None else ", brought up to date"

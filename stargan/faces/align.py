@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stargan.faces.landmarks import FAN68_PATH, load_face_alignment, load_fan68
+from stargan.faces.landmarks import fan68_folder, load_face_alignment, load_fan68
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.media import images
 
@@ -44,7 +44,7 @@ class Aligned:
 @functools.lru_cache(maxsize=1)
 def mean_landmarks() -> np.ndarray:
     """(68, 2) mean places of the landmarks in an aligned square, as fractions of its side."""
-    return np.array(json.loads(Path(FAN68_PATH).with_name("mean_landmarks.json").read_text()), dtype=np.float64)
+    return np.array(json.loads((fan68_folder() / "mean_landmarks.json").read_text()), dtype=np.float64)
 
 
 def align(image: Image.Image, size: int, fan: FAN | None = None, backend: str = "fan-68") -> Aligned:

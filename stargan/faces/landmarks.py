@@ -10,15 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
+from stargan.files import places
 from stargan.files.checkpoint import load_fan
 
-FAN68_PATH = Path(__file__).resolve().parents[2] / "weights" / "fan-68" / "fan.safetensors"
+
+def fan68_folder() -> Path:
+    """Where the bundled FAN and what belongs to it lies."""
+    return places.weights() / "fan-68"
 
 
 @functools.lru_cache(maxsize=1)
 def load_fan68() -> FAN:
     """The bundled 68-point FAN, in eval mode; CheckpointError where its file is missing or broken."""
-    return load_fan(FAN68_PATH)
+    return load_fan(fan68_folder() / "fan.safetensors")
 
 
 class FANUnavailable(ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ from PIL import Image
 
 from stargan import styles, zoo
 from stargan.faces.masks import PARTS
+from stargan.files import places
 from stargan.ui import zero
 from stargan.ui.studio import (
     PASTED,
@@ -214,7 +214,7 @@ def tab(library: Library, model: gr.Dropdown) -> None:
         [by_seed, by_reference, by_paste],
         api_visibility="private",
     )
-    if examples := sorted(str(p) for p in Path(zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg")):
+    if examples := sorted(str(p) for p in (places.weights() / zoo.DEFAULT / "examples").glob("*.jpg")):
         gr.Examples(examples, source, label="Portraits made by this model", examples_per_page=12)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
 from stargan.files.download import Progress, ZooError, download
 from stargan.model import Model
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT = "portraits-128"
 HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.safetensors))?")
 
 
@@ -47,7 +46,7 @@ class Entry:
     @property
     def folder(self) -> Path:
         """Where its files are kept."""
-        return cache() / self.name
+        return places.cache() / self.name
 
     @property
     def here(self) -> bool:
@@ -82,16 +81,20 @@ class LicenceNotAccepted(ZooError):
         self.entry = entry
 
 
-def cache() -> Path:
-    """The folder of what was downloaded: $STARGAN_CACHE, or ~/.cache/stargan."""
-    return Path(os.path.expanduser(os.environ.get("STARGAN_CACHE") or "~/.cache/stargan"))
+def bundled() -> tuple[str, ...]:
+    """Names of the bundled models, the one that is taken by default first: what weights/models.json lists."""
+    path = places.weights() / "models.json"
+    return tuple(json.loads(path.read_text())) if path.exists() else ()
+
+
+DEFAULT = next(iter(bundled()), "")
 
 
 def available() -> dict[str, Path]:
     """Names and files of all models: bundled ones first, then the newest and the best that each training run here has made."""
-    found: dict[str, Path] = {}
-    for folder, file, tail in (("weights", "model", ""), ("runs", "model", ""), ("runs", "best", "-best")):
-        for path in sorted((ROOT / folder).glob(f"*/{file}.safetensors")):
+    found = {name: places.weights() / name / "model.safetensors" for name in bundled()}
+    for file, tail in (("model", ""), ("best", "-best")):
+        for path in sorted(places.runs().glob(f"*/{file}.safetensors")):
             found.setdefault(path.parent.name + tail, path)
     return found
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from stargan import zoo
+from stargan.files import places
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -33,7 +34,6 @@ LARGE = ".safetensors"  # goes by LFS
 MARK = "# Written by `python -m stargan publish`, which may write this folder anew."
 ATTRIBUTES = f"{MARK}\n*{LARGE} filter=lfs diff=lfs merge=lfs -text\n"
 OURS = "stargan/networks.py"  # what every Space has that was published like this
-ZOO = "stargan/zoo/__init__.py"  # where the name of the model that is shown first stands
 PATIENCE = 300.0  # seconds that a page may take to come up
 
 
@@ -87,13 +87,11 @@ def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
     _check_target(folder)
     sources, licence = _sources(model)
     readme, card = _readme(licence, sources)
-    zoo_py = (zoo.ROOT / ZOO).read_text()
-    default = f'DEFAULT = "{zoo.DEFAULT}"'
-    assert zoo_py.count(default) == 1
+    models = [model, *(name for name in zoo.bundled() if name != model)]
     texts = {
         ".gitattributes": ATTRIBUTES,
         "README.md": readme,
-        ZOO: zoo_py.replace(default, f"DEFAULT = {json.dumps(model)}"),
+        "weights/models.json": json.dumps(models),
     }
     partial = folder.with_name(f".{folder.name}.part")
     try:
@@ -120,10 +118,10 @@ def _sources(model: str) -> tuple[dict[str, Path], str]:
         raise PublishError(f"{model} is its authors' to hand on, under {licence}; publish one of {', '.join(models)}")
     if model not in models:
         raise PublishError(f"there is no model {model!r} here that could be published; choose one of {', '.join(models)}")
-    found = {name: zoo.ROOT / name for name in SINGLE}
+    found = {name: places.ROOT / name for name in SINGLE}
     for top, kinds in SOURCES.items():
-        for path in sorted((zoo.ROOT / top).rglob("*")):
-            inner = path.relative_to(zoo.ROOT)
+        for path in sorted((places.ROOT / top).rglob("*")):
+            inner = path.relative_to(places.ROOT)
             if path.is_file() and path.suffix in kinds and not any(part.startswith((".", "__pycache__")) for part in inner.parts):
                 found[inner.as_posix()] = path
     file, target = models[model], f"weights/{model}"
@@ -136,7 +134,7 @@ def _sources(model: str) -> tuple[dict[str, Path], str]:
 
 def _readme(licence: str, sources: dict[str, Path]) -> tuple[str, dict[str, object]]:
     """README with the front matter of this Space, whose pictures join the sources, and that front matter."""
-    path = zoo.ROOT / "README.md"
+    path = places.ROOT / "README.md"
     match = re.match(r"---\n(.*?\n)---\n", path.read_text(encoding="utf-8"), re.DOTALL)
     if match is None:
         raise PublishError(f"{path} has no front matter, by which the Hub knows a Space; put it back")

@@ -13,8 +13,7 @@ from PIL import Image
 from served import launched, opened, served
 from skimage import data
 
-from stargan import zoo
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
 
@@ -24,10 +23,10 @@ def animals() -> Iterator[str]:
     """The name of a small second model, of other domains and without masks, as training here would leave one behind."""
     name = f"animals-{os.getpid()}"
     config = ModelConfig(image_size=64, domains=("cat", "dog"), w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
-    (zoo.ROOT / "runs" / name).mkdir(parents=True)
-    checkpoint.save(build(config, name=name), zoo.ROOT / "runs" / name / "model.safetensors")
+    (places.runs() / name).mkdir(parents=True)
+    checkpoint.save(build(config, name=name), places.runs() / name / "model.safetensors")
     yield name
-    shutil.rmtree(zoo.ROOT / "runs" / name)
+    shutil.rmtree(places.runs() / name)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from PIL import Image
 from served import served
 
 from stargan import styles, zoo
+from stargan.files import places
 from stargan.media import images
 from stargan.translate import Translator
 
@@ -48,7 +49,7 @@ def main() -> int:
     lock = threading.Lock()
     with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (url, process):
         folder = Path(work)
-        examples = sorted((zoo.ROOT / "weights" / zoo.DEFAULT / "examples").glob("*.jpg"))
+        examples = sorted((places.weights() / zoo.DEFAULT / "examples").glob("*.jpg"))
         for i in range(options.clients):
             source = images.centre_crop(images.read(examples[i % len(examples)]), model.config.image_size)
             made = translator.decode(translator.encode(source), styles.from_seed(model, domains[i % len(domains)], 10_000 + i))

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from stargan import zoo
+from stargan.files import places
 
 FLAGS = [
     "--no-sandbox",
@@ -43,7 +44,7 @@ def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, s
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT} | variables
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), *flags], cwd=zoo.ROOT, env=environment, stdout=file, stderr=file
+            [sys.executable, "app.py", "--port", str(port), *flags], cwd=places.ROOT, env=environment, stdout=file, stderr=file
         )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + PATIENCE

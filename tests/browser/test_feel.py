@@ -17,6 +17,7 @@ from served import opened, pixels, served, to_tab
 from skimage import data
 
 from stargan import zoo
+from stargan.files import places
 
 # Of everything that is read: the smallest contrast with what is behind it (WCAG 2.2, 1.4.3), with its text.
 CONTRAST = """() => {
@@ -156,7 +157,7 @@ def test_uploads_and_results_are_deleted_after_a_while(browser: Any, portrait_fi
     kept = tmp_path / "kept"
 
     def count() -> int:
-        examples = {p.name for p in (zoo.ROOT / "weights" / zoo.DEFAULT / "examples").iterdir()}
+        examples = {p.name for p in (places.weights() / zoo.DEFAULT / "examples").iterdir()}
         return sum(p.is_file() and p.name not in examples for p in kept.rglob("*"))
 
     # Minutes: enough for all that follows to be made before any of it goes.

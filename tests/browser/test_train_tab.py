@@ -15,6 +15,7 @@ from material import portrait
 from served import opened, served, to_tab
 
 from stargan import zoo
+from stargan.files import places
 from train.runner import Runner
 
 LONG = 180_000
@@ -23,11 +24,11 @@ LONG = 180_000
 @pytest.fixture
 def name() -> Iterator[str]:
     """Of a run, which is removed afterwards. The page trains one at a time, whoever started it."""
-    if busy := Runner(zoo.ROOT / "runs", zoo.ROOT / "data").busy():
+    if busy := Runner(places.runs(), places.ROOT / "data").busy():
         pytest.skip(f"{busy} is being trained here")
     name = f"page-{os.getpid()}"
     yield name
-    shutil.rmtree(zoo.ROOT / "runs" / name, ignore_errors=True)
+    shutil.rmtree(places.runs() / name, ignore_errors=True)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_model_is_trained_stopped_continued_and_used(page: Any, portrait_file:
     page.get_by_text("There is a run").wait_for()
     page.get_by_role("button", name="Stop (saves)").click()
     page.get_by_text(f"{name}: stopped; it can be continued").wait_for(timeout=LONG)
-    saved = max((zoo.ROOT / "runs" / name).glob("checkpoint-*.pt"))
+    saved = max((places.runs() / name).glob("checkpoint-*.pt"))
     done = int(saved.stem.split("-")[1])
 
     page.get_by_label("Iterations").fill(str(done))
@@ -112,7 +113,7 @@ def test_what_cannot_be_trained_is_said(page: Any, tmp_path: Path, archive: Path
     upload(page, tmp_path / "hostile.zip")
     page.get_by_role("button", name="Start training").click()
     page.get_by_text("leads out of hostile.zip").wait_for()
-    assert not (zoo.ROOT / "runs" / name).exists()
+    assert not (places.runs() / name).exists()
 
 
 def test_training_can_be_switched_off(browser: Any, tmp_path: Path) -> None:

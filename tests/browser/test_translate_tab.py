@@ -17,6 +17,7 @@ from served import launched, opened, pixels
 from skimage import data
 
 from stargan import zoo
+from stargan.files import places
 
 WAIT = 60_000
 SHOWN = "[...document.querySelectorAll('#result img')]"
@@ -288,7 +289,7 @@ def test_the_endpoint(address: str, portrait_file: Path) -> None:
     with pytest.raises(Exception, match="not in the list of choices|there is no model"):
         client.predict(
             source=handle_file(str(portrait_file)), domain="man", style_from="seed", seed=0, psi=1.0, reference=None, masks=True,
-            aligned=True, model=str(zoo.ROOT / "weights" / "fan-68" / "fan.safetensors"), api_name="/translate",
+            aligned=True, model=str(places.weights() / "fan-68" / "fan.safetensors"), api_name="/translate",
         )  # fmt: skip
     with pytest.raises(Exception, match="there is no domain 'cat'|not in the list of choices"):
         client.predict(
