@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = prepare.add_subparsers(dest="kind", required=True)
     for name, source, text in (
         ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
+        ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
         ("folder", "folder with a folder of pictures for each domain", "your own pictures"),
         ("celeba-hq", "celeba_hq.zip", "the published CelebA-HQ archive"),
         ("afhq", "afhq.zip", "the published AFHQ archive, version 1 or 2"),
@@ -63,8 +64,9 @@ def parser() -> argparse.ArgumentParser:
         kind = kinds.add_parser(name, help=text)
         kind.add_argument("--from", dest="source", type=Path, required=True, help=source)
         kind.add_argument("--to", dest="out", type=Path, required=True, help="data folder to make, or to go on with")
-        if name == "folder":
+        if name in ("folder", "photographs"):
             kind.add_argument("--size", type=_count, required=True, metavar="N", help="side of the pictures in px")
+        if name == "folder":
             kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
             kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
             kind.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
@@ -121,6 +123,8 @@ def run(args: argparse.Namespace) -> None:
 
         if args.kind == "folder":
             print(prepare.folder(args.source, args.out, args.size, args.align, args.val_fraction, args.seed))
+        elif args.kind == "photographs":
+            print(prepare.photographs(args.source, args.out, args.size))
         else:
             make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[args.kind]
             print(make(args.source, args.out))

@@ -27,6 +27,8 @@ PAPER = {
     "clip": 0.0,
     "ds_floor": 0.0,
     "lr_decay": 0,
+    "lambda_con": 0.0,
+    "sources": (),
 }
 
 
@@ -38,6 +40,9 @@ class TrainConfig:
     data: str = "data"  # holds train/<domain>/* and val/<domain>/*
     runs: str = "runs"  # checkpoints, samples and caches go to runs/<name>
     domains: tuple[str, ...] = ()  # folders of train/ in the order of the branches; none: all of them, by name
+    # Folders whose pictures are translated but never imitated: drawn as sources, never as targets or references.
+    sources: tuple[str, ...] = ()
+    source_share: float = 0.5  # of a batch's sources that are drawn from them
     image_size: int = 256
     base_channels: int = 0  # 0: 2**14 / image_size
     max_channels: int = 512
@@ -55,12 +60,16 @@ class TrainConfig:
     lambda_sty: float = 1.0
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
+    lambda_con: float = 0.0  # content loss between source and output (train/content.py); departs from the paper
+    con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0
     ema: float = 0.999
     ema_warmup: bool = False  # averages over fewer iterations at the start
 
-    init_from: str = ""  # a model (a name, a .safetensors or a published .ckpt) whose weights the run starts with
+    # A model (a name, a .safetensors or a published .ckpt) whose weights the run starts with; its discriminator too, where it lies
+    # beside it. One of half the side and twice the width is grown first (train/growth.py).
+    init_from: str = ""
     discriminator_warmup: int = 200  # with init_from: iterations in which only the discriminator learns
 
     exact: bool = False  # refuse whatever departs from the paper's algorithm
@@ -93,6 +102,17 @@ class TrainConfig:
         for name in ("evaluate_every", "lr_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (never) or above")
+        if both := [d for d in self.sources if d in self.domains]:
+            raise ConfigError(f"{', '.join(both)}: in domains and in sources; a source-only domain is never a target, name it once")
+        if len(set(self.sources)) != len(self.sources):
+            raise ConfigError(f"sources are {list(self.sources)}; name each once")
+        if not 0 < self.source_share < 1:
+            raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
+        if self.lambda_con < 0:
+            raise ConfigError(f"lambda_con is {self.lambda_con}; it has to be 0 (off) or above")
+        left, top, right, bottom = self.con_box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")
         if not 0 <= self.augment_colour <= 1:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.clip < 0:
@@ -106,9 +126,10 @@ class TrainConfig:
 
     @property
     def model(self) -> ModelConfig:
+        """The networks as they are trained: a branch for each domain, then one for each source-only domain."""
         return ModelConfig(
             image_size=self.image_size,
-            domains=self.domains,
+            domains=self.domains + self.sources,
             w_hpf=self.w_hpf,
             base_channels=self.base_channels,
             max_channels=self.max_channels,
@@ -130,10 +151,10 @@ def _typed(key: str, value: Any, default: Any) -> Any:
         value = tuple(value)
     if type(value) is not wanted:
         raise ConfigError(f"{key} is {value!r}; it has to be a {wanted.__name__}, such as {default!r}")
-    if key == "domains" and not all(isinstance(v, str) for v in value):
-        raise ConfigError(f"domains is {list(value)!r}; it has to be a list of folder names")
-    if key == "betas" and (len(value) != 2 or not all(isinstance(v, int | float) for v in value)):
-        raise ConfigError(f"betas is {list(value)!r}; it has to be two numbers")
+    if key in ("domains", "sources") and not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"{key} is {list(value)!r}; it has to be a list of folder names")
+    if key in ("betas", "con_box") and (len(value) != len(default) or not all(isinstance(v, int | float) for v in value)):
+        raise ConfigError(f"{key} is {list(value)!r}; it has to be {len(default)} numbers")
     return value
 
 

@@ -104,15 +104,21 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         pixels.flush()
 
 
-def balanced(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`count` domains drawn evenly, and a picture's position for each: two arrays (count,)."""
-    domain = rng.integers(len(pictures.domains), size=count)
-    return domain, np.array([rng.choice(pictures.of(d)) for d in domain])
+def balanced(
+    pictures: Pictures, count: int, rng: np.random.Generator, low: int = 0, high: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`count` domains drawn evenly from those numbered low to high - 1 (all by default), and a picture's position for each: two
+    arrays (count,)."""
+    domain = rng.integers(low, len(pictures.domains) if high is None else high, size=count)
+    return domain, np.array([rng.choice(pictures.of(d)) for d in domain], dtype=np.int64)
 
 
-def pairs(pictures: Pictures, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`count` domains drawn evenly, and for each the positions of two different pictures: three arrays (count,)."""
-    domain = rng.integers(len(pictures.domains), size=count)
+def pairs(
+    pictures: Pictures, count: int, rng: np.random.Generator, high: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`count` domains drawn evenly from the first `high` (all by default), and for each the positions of two different pictures:
+    three arrays (count,)."""
+    domain = rng.integers(len(pictures.domains) if high is None else high, size=count)
     both = np.array([rng.choice(pictures.of(d), size=2, replace=False) for d in domain])
     return domain, both[:, 0], both[:, 1]
 

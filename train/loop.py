@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,12 @@ from stargan.faces.landmarks import load_fan68
 from stargan.faces.masks import face_masks
 from stargan.fan import FAN
 from stargan.files import checkpoint, whole
-from stargan.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
-from train import data, losses
+from stargan.model import Model
+from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
+from train import data, growth, losses
 from train.augment import NUMBERS, diff_augment
 from train.config import ConfigError, TrainConfig
+from train.content import ContentLoss
 from train.records import Records, TrainingError, alone, resume, save
 
 Masks = tuple[Tensor, Tensor]
@@ -43,7 +45,7 @@ BAD_STEPS = 10  # in a row, after which a run gives up
 @dataclass(frozen=True)
 class Batch:
     """What one iteration sees: sources of domain y_org, two references of domain y_trg, two latents, and the random numbers
-    of the augmentation."""
+    of the augmentation. Source-only domains occur in y_org alone."""
 
     x_real: Tensor  # (N, 3, S, S) in [-1, 1], as the references
     y_org: Tensor  # (N,) long
@@ -90,6 +92,7 @@ class State:
             for net in self.networks.values():
                 initialize(net)
                 net.to(**ready)
+        self.content = ContentLoss(config.con_box).to(**ready) if config.lambda_con else None
         self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k != "discriminator"}
         self.optimisers = {
             name: torch.optim.Adam(
@@ -138,10 +141,27 @@ class State:
         with torch.no_grad():
             return face_masks(self.fan(image))
 
-    def model(self, name: str) -> checkpoint.Model:
-        """The averaged networks, as inference uses them; they share memory with this state."""
-        nets: dict[str, Any] = {k: net.eval() for k, net in self.averaged.items()}
-        return checkpoint.Model(config=self.config.model, fan=self.fan, name=name, licence=self.config.licence, **nets)
+    def model(self, name: str) -> Model:
+        """The averaged networks, as inference uses them, without the branches of source-only domains; they share memory with this
+        state."""
+        config = dataclasses.replace(self.config.model, domains=self.config.domains)
+        nets: dict[str, Any] = {key: _without_sources(net, config) for key, net in self.averaged.items()}
+        return Model(config=config, fan=self.fan, name=name, licence=self.config.licence, **nets)
+
+    def judge(self) -> Discriminator:
+        """The discriminator without the branches of source-only domains; it shares memory with this state."""
+        return _without_sources(self.discriminator, dataclasses.replace(self.config.model, domains=self.config.domains))
+
+
+def _without_sources(net: Any, config: ModelConfig) -> Any:
+    """A network of that configuration, which has fewer domains, on the memory of one with more."""
+    with torch.device("meta"):
+        short = type(net)(config)
+    values = net.state_dict()
+    # A discriminator's branches are the first channels of one layer.
+    values = {k: values[k][: len(v)] if v.shape != values[k].shape else values[k] for k, v in short.state_dict().items()}
+    short.load_state_dict(values, assign=True)
+    return short.eval().requires_grad_(False)
 
 
 def initialize(net: nn.Module) -> None:
@@ -153,11 +173,11 @@ def initialize(net: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-@torch.no_grad()
-def start_from(state: State, model: checkpoint.Model) -> None:
-    """Takes over the generator, mapping network and style encoder of a model. A domain that it knows by name keeps its branch;
-    the branch of a new one starts as the mean of all. ConfigError where the shapes differ in more than the domains."""
-    wanted, found = state.config.model, model.config
+def check_shape(config: TrainConfig, model: Model) -> None:
+    """ConfigError where a run can neither start with the weights of this model nor with what it grows into."""
+    wanted, found = config.model, model.config
+    if growth.can_grow(found, wanted):
+        return
     differing = [
         f.name
         for f in dataclasses.fields(wanted)
@@ -165,19 +185,52 @@ def start_from(state: State, model: checkpoint.Model) -> None:
     ]
     if differing:
         changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
-        raise ConfigError(f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}")
+        grown = f"--set image_size={2 * found.image_size} --set base_channels={found.base_channels // 2}"
+        raise ConfigError(
+            f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}; or, to grow it "
+            f"to twice its side, change only these: {grown}"
+        )
+
+
+def begin(state: State, model: Model, discriminator: Path | None, pictures: data.Pictures) -> str:
+    """Starts a run with the weights of a model, grown first where it is half as large, and with those of the discriminator that
+    lies in that file. Returns a sentence on what became of the domains."""
+    config = state.config
+    check_shape(config, model)
+    if growth.can_grow(model.config, config.model):
+        model = growth.grow(model, config.model, pictures, config.seed)
     for name in state.averaged:
-        values = getattr(model, name).state_dict()
-        own = state.networks[name].state_dict()
-        for key in own:
-            if not key.startswith("unshared."):
-                own[key].copy_(values[key])
-                continue
+        _take_over(state.networks[name], getattr(model, name), config.model.domains, model.config.domains)
+        state.averaged[name].load_state_dict(state.networks[name].state_dict())
+    known = [d for d in config.model.domains if d in model.config.domains]
+    new = [d for d in config.model.domains if d not in known]
+    words = [f"{', '.join(known)} as in {model.name}"] * bool(known) + [f"{', '.join(new)} from the mean of all"] * bool(new)
+    if discriminator is None:
+        return "; ".join([*words, "the discriminator untrained"])
+    judge, judged = checkpoint.load_discriminator(discriminator)
+    if growth.can_grow(judged, config.model):
+        judge = growth.grow_discriminator(judge, config.model, pictures, config.seed)
+    elif dataclasses.replace(judged, domains=config.model.domains, mask_sizes=config.model.mask_sizes) != config.model:
+        return "; ".join([*words, f"the discriminator untrained, as {discriminator.name} is of another shape"])
+    _take_over(state.discriminator, judge, config.model.domains, judged.domains)
+    return "; ".join([*words, f"the discriminator as in {discriminator.name}"])
+
+
+@torch.no_grad()
+def _take_over(net: nn.Module, other: nn.Module, domains: Sequence[str], known: Sequence[str]) -> None:
+    """Copies the parameters of a network of other domains: a domain that it knows by name keeps its branch, the branch of a new one
+    starts as the mean of all."""
+    values, own = other.state_dict(), net.state_dict()
+    last = f"main.{len(net.main) - 1}." if isinstance(net, Discriminator) else ""
+    origins = [[known.index(d)] if d in known else list(range(len(known))) for d in domains]
+    for key, value in own.items():
+        if key.startswith("unshared."):
             _, branch, rest = key.split(".", 2)
-            domain = state.config.domains[int(branch)]
-            old = range(len(found.domains)) if domain not in found.domains else [found.domains.index(domain)]
-            own[key].copy_(torch.stack([values[f"unshared.{i}.{rest}"] for i in old]).mean(0))
-        state.averaged[name].load_state_dict(own)
+            value.copy_(torch.stack([values[f"unshared.{i}.{rest}"] for i in origins[int(branch)]]).mean(0))
+        elif last and key.startswith(last):
+            value.copy_(torch.stack([values[key][old].mean(0) for old in origins]))
+        else:
+            value.copy_(values[key])
 
 
 @dataclass
@@ -218,14 +271,18 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
     with state.autocast():
         logits = state.discriminator(_augment(state, image, batch, kind, 0), batch.y_trg)
     fake = losses.adversarial(logits.float(), real=False)
-    x_real = _augment(state, batch.x_real, batch, kind, 1)
+    # What is never a target needs no judge: a reference stands in for it.
+    imitated = batch.y_org < len(c.domains)
+    x_real = torch.where(imitated[:, None, None, None], batch.x_real, batch.x_ref) if c.sources else batch.x_real
+    y_real = torch.where(imitated, batch.y_org, batch.y_trg)
+    x_real = _augment(state, x_real, batch, kind, 1)
     if with_r1:
         x_real = x_real.detach().requires_grad_()
-        logits = state.discriminator(x_real, batch.y_org)  # in float32: a gradient of a gradient needs it
+        logits = state.discriminator(x_real, y_real)  # in float32: a gradient of a gradient needs it
         penalty = losses.r1(logits, x_real)
     else:
         with state.autocast():
-            logits = state.discriminator(x_real, batch.y_org).float()
+            logits = state.discriminator(x_real, y_real).float()
         penalty = torch.zeros((), device=state.device)
     real = losses.adversarial(logits, real=True)
     loss = real + fake + c.lambda_r1 * c.r1_every * penalty
@@ -233,7 +290,7 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
 
 
 def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses."""
+    """Equation 5: adversarial, style, diversity and cycle losses; and the content loss, where it has a weight."""
     c = state.config
     with state.autocast():
         logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
@@ -247,8 +304,10 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[T
             back_style = state.style_encoder(batch.x_real, batch.y_org)
         back = translate(state, fake.image, back_style, state.masks(fake.image))
         cyc = losses.cycle(batch.x_real, back.image)
+        con = state.content(batch.x_real, fake.image) if state.content is not None else None
     loss = adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc
-    return loss, {"adv": adv, "sty": sty, "ds": ds, "cyc": cyc}
+    log = {"adv": adv, "sty": sty, "ds": ds, "cyc": cyc}
+    return (loss, log) if con is None else (loss + c.lambda_con * con, log | {"con": con})
 
 
 def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
@@ -349,8 +408,14 @@ def sample_batch(config: TrainConfig, pictures: data.Pictures, iteration: int, p
     """The batch of an iteration, or a process's share of it: it depends on the seed and the iteration alone, so a resumed run
     sees the same pictures."""
     rng = np.random.default_rng([config.seed, iteration])
-    y_org, source = data.balanced(pictures, config.batch, rng)
-    y_trg, first, second = data.pairs(pictures, config.batch, rng)
+    targets = len(config.domains)
+    y_org, source = data.balanced(pictures, config.batch, rng, high=targets)
+    y_trg, first, second = data.pairs(pictures, config.batch, rng, high=targets)
+    if config.sources:
+        y_only, only = data.balanced(pictures, config.batch, rng, low=targets)
+        # As many as the share says, the rest by chance; spread over the batch, so that its parts are alike.
+        taken = rng.permutation(config.batch) + rng.random() < config.source_share * config.batch
+        y_org, source = np.where(taken, y_only, y_org), np.where(taken, only, source)
     boxes = torch.from_numpy(data.random_boxes(3 * config.batch, rng)).view(3, config.batch, 2, 3)
     z, z2 = torch.from_numpy(rng.standard_normal((2, config.batch, config.model.latent_dim), dtype=np.float32))
     noise = torch.from_numpy(rng.random((config.batch, len(KINDS), 3, NUMBERS), dtype=np.float32))
@@ -417,11 +482,13 @@ def fit(
     keep_freed_memory()
     stop = stop or threading.Event()
     if not config.domains:
-        config = dataclasses.replace(config, domains=data.folders(Path(config.data) / "train"))
+        found = data.folders(Path(config.data) / "train")
+        config = dataclasses.replace(config, domains=tuple(d for d in found if d not in config.sources))
     folder = config.folder
     origin = zoo.load(config.init_from) if config.init_from else None
-    if origin is not None and not config.licence:
-        config = dataclasses.replace(config, licence=origin.licence)
+    if origin is not None:
+        check_shape(config, origin)
+        config = dataclasses.replace(config, licence=config.licence or origin.licence)
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
     first = state.processes.is_main_process
     if config.batch % (config.accumulate * state.processes.num_processes):
@@ -432,15 +499,17 @@ def fit(
     # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
     side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
     with state.processes.main_process_first():
-        train = data.load(config.data, "train", side, cache, config.domains)
-        val = data.load(config.data, "val", side, cache, config.domains)
-    if origin is not None:
-        start_from(state, origin)
+        train = data.load(config.data, "train", side, cache, config.model.domains)
+        val = data.load(config.data, "val", side, cache, config.model.domains)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         if first:
             stack.enter_context(alone(folder))
         resumed = resume(state, folder)
+        if origin is not None and not resumed:
+            words = begin(state, origin, zoo.discriminator(config.init_from), train)
+            if first:
+                tqdm.write(f"domains: {words}")
         start, saved = time.monotonic(), state.iteration
         try:
             records = None

@@ -14,15 +14,18 @@ import re
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from stargan.faces.align import align as align_face
+from stargan.faces.align import mean_landmarks, similarity, warp
 from stargan.files import whole
 from stargan.media import images
 from train.data import SUFFIXES
@@ -34,6 +37,11 @@ ORIGINAL_SIZE = (256, 256)
 PORTRAIT_BOX = (10, 0, 246, 236)
 # The quantizers in the files that the bundled model was trained on are those of this quality.
 PORTRAIT_QUALITY = 86
+PHOTO = "photo"  # the source-only domain of photographs
+PHOTO_QUALITY = 92
+PHOTOS_A_GROUP = 420
+# What shows a face well enough to learn from: from the front, not blurred, the eyes not behind dark glasses.
+MAX_YAW, MIN_SHARP, MIN_EYES = 0.35, 3.0, 0.35
 MAX_MEMBER = 64 * 2**20
 MAX_ARCHIVE = 4 * 2**30
 SHOWN = 10
@@ -90,6 +98,49 @@ def portraits(clone: Path, out: Path) -> Report:
         for i, domain, split in rows
     ]
     return _make(jobs, out, "portraits")
+
+
+def photographs(source: Path, out: Path, size: int, limit: int = PHOTOS_A_GROUP) -> Report:
+    """Photographs of faces with known landmarks, aligned as the portraits are, to `out/train/photo/` and `out/val/photo/`.
+
+    source holds `<split>/<name>.webp`, `landmarks-<split>.npz` with `names` and `points` (N, 68, 2) in px, and `manifest-<split>.csv`
+    with at least name, gender, race, yaw, sharp and eyes. For training those are taken that show a face well, at most `limit` of
+    each group of gender and race, so that all groups weigh about the same, and all that have no labels; for val all. What lies
+    outside of a photograph is mirrored and blurred: good enough to translate, not to imitate (`sources` of the configuration).
+    PrepareError where a file is missing or `out` holds other pictures of that domain.
+    """
+    _check_apart(source, out)
+    if size < images.MIN_SIDE:
+        raise PrepareError(f"the size is {size}; take at least {images.MIN_SIDE} px")
+    jobs = []
+    for split in ("train", "val"):
+        try:
+            with np.load(source / f"landmarks-{split}.npz", allow_pickle=False) as archive:
+                points = dict(zip(archive["names"].tolist(), archive["points"].astype(np.float64), strict=True))
+            with (source / f"manifest-{split}.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, KeyError, ValueError) as error:
+            raise PrepareError(f"{source} is no folder of photographs with landmarks ({error})") from None
+        taken: Counter[tuple[str, str]] = Counter()
+        for row in rows:
+            group = row["race"], row["gender"]
+            if split == "train" and all(group):
+                well = abs(float(row["yaw"])) < MAX_YAW and float(row["sharp"]) > MIN_SHARP and float(row["eyes"]) > MIN_EYES
+                if not well or taken[group] == limit:
+                    continue
+                taken[group] += 1
+            name = row["name"]
+            path = source / split / f"{name}.webp"
+            jobs.append(_Job(name, Path(split, PHOTO, f"{name}.webp"), functools.partial(_photograph, path, points.get(name), size)))
+    return _make(jobs, out, "align", domains=(PHOTO,))
+
+
+def _photograph(path: Path, points: np.ndarray | None, size: int) -> bytes:
+    if points is None:
+        raise PrepareError("has no landmarks")
+    rgb = np.asarray(images.read(path))
+    square = warp(rgb, similarity(points[17:], mean_landmarks()[17:] * size), size)
+    return _encoded(Image.fromarray(square), "WEBP", quality=PHOTO_QUALITY)
 
 
 def _portrait(originals: Sequence[Path]) -> bytes:
@@ -289,12 +340,20 @@ def _check_apart(source: Path, out: Path) -> None:
         raise PrepareError(f"{source} and {out} lie in each other; choose another folder to write to")
 
 
-def _make(jobs: Sequence[_Job], out: Path, label: str, skipped: Sequence[str] = (), threads: int | None = None) -> Report:
-    """Writes what the jobs make below `out`, several at a time; skipped: sentences on what got no job."""
+def _make(
+    jobs: Sequence[_Job],
+    out: Path,
+    label: str,
+    skipped: Sequence[str] = (),
+    threads: int | None = None,
+    domains: Sequence[str] = ("*",),
+) -> Report:
+    """Writes what the jobs make below `out`, several at a time; skipped: sentences on what got no job; domains: those whose folders
+    hold nothing else, all by default."""
     if out.exists() and not out.is_dir():
         raise PrepareError(f"{out} is a file; choose a folder to write to")
     targets = {out / job.target for job in jobs}
-    there = sorted([*out.glob("train/*/*"), *out.glob("val/*/*")])
+    there = sorted(path for split in ("train", "val") for domain in domains for path in out.glob(f"{split}/{domain}/*"))
     # A picture left by other settings could be in train and val at once.
     if strange := [p for p in there if p.suffix.lower() in SUFFIXES and p not in targets]:
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""

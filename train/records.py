@@ -85,7 +85,7 @@ def save(state: State, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
-        checkpoint.save(state.model(state.config.name), folder / "model.safetensors", dtype=torch.float16)
+        export(state, folder / "model.safetensors")
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise TrainingError(
@@ -97,6 +97,14 @@ def save(state: State, folder: Path) -> Path:
         if old != best:
             old.unlink()
     return path
+
+
+def export(state: State, path: Path) -> None:
+    """Writes the averaged networks as a model, and beside it the discriminator, for whoever trains on from it; both in fp16 and
+    without source-only domains."""
+    model = state.model(state.config.name)
+    checkpoint.save(model, path, dtype=torch.float16)
+    checkpoint.save_discriminator(state.judge(), model.config, checkpoint.discriminator_path(path), dtype=torch.float16)
 
 
 def resume(state: State, folder: Path) -> bool:
@@ -214,7 +222,7 @@ class Records:
         tqdm.write(f"iteration {iteration}: score {score:.2f}, best {min(score, self.state.best.get('score', score)):.2f}")
         if score < self.state.best.get("score", float("inf")):
             self.state.best = {"iteration": iteration, "score": score}
-            checkpoint.save(model, self.folder / "best.safetensors", dtype=torch.float16)
+            export(self.state, self.folder / "best.safetensors")
 
     def close(self) -> None:
         self.bar.close()

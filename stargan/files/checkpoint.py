@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stargan.fan import FAN, FANConfig
 from stargan.files import whole
 from stargan.model import Model, build
-from stargan.networks import HighPass, ModelConfig
+from stargan.networks import Discriminator, HighPass, ModelConfig
 
 FORMAT = "stargan-v2"
 NETWORKS = ("generator", "mapping_network", "style_encoder")
@@ -45,6 +45,28 @@ def save_fan(fan: FAN, path: Path | str, dtype: torch.dtype = torch.float32) -> 
     """Writes a FAN alone, as `save` does a model."""
     tensors = {f"fan.{key}": value for key, value in fan.state_dict().items()}
     _write(tensors, {"format": FORMAT, "fan": json.dumps(dataclasses.asdict(fan.config))}, Path(path), dtype)
+
+
+def discriminator_path(model: Path | str) -> Path:
+    """Where the discriminator that a model was trained with lies: beside the model's file."""
+    path = Path(model)
+    return path.with_name("discriminator.safetensors" if path.stem == "model" else f"{path.stem}-discriminator.safetensors")
+
+
+def save_discriminator(discriminator: Discriminator, config: ModelConfig, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
+    """Writes a discriminator alone, as `save` does a model; config.domains name its branches."""
+    tensors = {f"discriminator.{key}": value for key, value in discriminator.state_dict().items()}
+    _write(tensors, {"format": FORMAT, "discriminator": json.dumps(dataclasses.asdict(config))}, Path(path), dtype)
+
+
+def load_discriminator(path: Path | str) -> tuple[Discriminator, ModelConfig]:
+    """Reads a discriminator written by `save_discriminator`, as float32; CheckpointError where the file is missing or wrong."""
+    tensors, metadata = _read(Path(path))
+    config = _configuration(ModelConfig, metadata, "discriminator", Path(path))
+    with torch.device("meta"):
+        discriminator = Discriminator(config)
+    _fill({"discriminator": discriminator}, tensors, Path(path))
+    return discriminator, config
 
 
 def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, dtype: torch.dtype) -> None:

@@ -99,6 +99,12 @@ def available() -> dict[str, Path]:
     return found
 
 
+def discriminator(name: str) -> Path | None:
+    """The file of the discriminator that was kept beside a model of that name, or in that file; None where there is none."""
+    path = checkpoint.discriminator_path(available().get(name, name))
+    return path if path.is_file() else None
+
+
 def downloadable() -> dict[str, Entry]:
     """Published models by name, whether downloaded or not."""
     return dict(PUBLISHED)
