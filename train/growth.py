@@ -23,8 +23,8 @@ from stargan.model import Model, build
 from stargan.networks import Discriminator, Generator, ModelConfig, StyleEncoder
 from train import data
 
-BATCH = 8
-ENCODER_STEPS, DECODER_STEPS = 300, 700
+BATCH = 4
+ENCODER_STEPS, DECODER_STEPS = 300, 350
 FAST, SLOW = 2e-3, 3e-4  # learning rates of new and of old blocks
 HIGHEST = 6.0  # deviations that a feature may lie from its map's mean
 PRESS = 0.02  # weight of what lies further
@@ -48,6 +48,8 @@ def grow(small: Model, config: ModelConfig, pictures: data.Pictures, seed: int =
         large = build(config, small.fan.config if small.fan is not None else None, small.name, small.licence)
     if small.fan is not None and large.fan is not None:
         large.fan.load_state_dict(small.fan.state_dict())
+    for net in large.networks.values():
+        net.to(memory_format=torch.channels_last)
     large.mapping_network.load_state_dict(small.mapping_network.state_dict())
     _take_over(large.generator, small.generator, _generator_key)
     _take_over(large.style_encoder, small.style_encoder, _trunk_key)
@@ -55,7 +57,7 @@ def grow(small: Model, config: ModelConfig, pictures: data.Pictures, seed: int =
     g, small_g = large.generator, small.generator
     _fit(
         [(FAST, [g.from_rgb, g.encode[0]])],
-        lambda: _relative_error(g.encode[0](g.from_rgb(x := sample.pictures())), small_g.from_rgb(halved(x))),
+        lambda: _feature_error(lambda x: g.encode[0](g.from_rgb(x)), small_g.from_rgb, sample),
         round(scale * ENCODER_STEPS),
         "encoder",
     )
@@ -71,6 +73,7 @@ def grow_discriminator(small: Discriminator, config: ModelConfig, pictures: data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         large = Discriminator(dataclasses.replace(config, domains=tuple(map(str, range(small.main[-1].out_channels)))))
+    large.to(memory_format=torch.channels_last)
     _take_over(large, small, _trunk_key)
     _fit_trunk(large.main, small.main, _Sample(pictures, config.image_size, np.random.default_rng(seed)), scale, "discriminator")
     return large.eval().requires_grad_(False)
@@ -126,14 +129,18 @@ def _trunk_key(key: str) -> str:
     return f"{first}.{int(number) - 1}.{rest}" if int(number) >= 2 else ""
 
 
-def _relative_error(found: Tensor, wanted: Tensor) -> Tensor:
+def _feature_error(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor], sample: _Sample) -> Tensor:
+    """The relative squared error of first features: of the picture, and of the picture at half the side."""
+    x = sample.pictures()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, wanted = large(x).float(), small(halved(x)).float()
     return (found - wanted).square().mean() / wanted.square().mean()
 
 
 def _fit_trunk(large: nn.Sequential, small: nn.Sequential, sample: _Sample, scale: float, label: str) -> None:
     _fit(
         [(FAST, [large[0], large[1]])],
-        lambda: _relative_error(large[1](large[0](x := sample.pictures())), small[0](halved(x))),
+        lambda: _feature_error(large[:2], small[0], sample),
         round(scale * ENCODER_STEPS),
         label,
     )

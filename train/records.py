@@ -134,11 +134,14 @@ def resume(state: State, folder: Path) -> bool:
 
 @torch.no_grad()
 def sample_sheet(state: State, val: data.Pictures, sources: int = 6, seeds: int = 2) -> Image.Image:
-    """Fixed val sources down; across: the source, latent-guided outputs for each domain, reference-guided ones below their
-    references, and the cycle reconstruction."""
-    size, domains = state.config.image_size, len(val.domains)
+    """Fixed val sources down, half of them of source-only domains where there are such; across: the source, latent-guided outputs
+    for each domain, reference-guided ones below their references, and the cycle reconstruction."""
+    size, domains = state.config.image_size, len(state.config.domains)
     rng = np.random.default_rng(state.config.seed)
-    _, source = data.balanced(val, sources, rng)
+    only = sources // 2 if state.config.sources else 0
+    _, source = data.balanced(val, sources - only, rng, high=domains)
+    if only:
+        source = np.concatenate([data.balanced(val, only, rng, low=domains)[1], source])
     references = [int(rng.choice(val.of(d))) for d in range(domains)]
     latents = torch.from_numpy(rng.standard_normal((seeds, state.config.model.latent_dim), dtype=np.float32)).to(state.device)
 

@@ -1,0 +1,192 @@
+"""Source-only domains and the content loss in a run: what is drawn, what is learned, what is exported, and that it resumes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from material import portrait
+from torchvision.models import mobilenet_v2
+
+from stargan import checkpoint, zoo
+from stargan.networks import ModelConfig
+from train import config, content, data, loop, records
+from train.config import ConfigError
+
+SETTINGS = {
+    "name": "tiny",
+    "domains": ["cold", "warm"],
+    "sources": ["photo"],
+    "image_size": 64,
+    "base_channels": 4,
+    "max_channels": 8,
+    "w_hpf": 0.0,
+    "batch": 8,
+    "iterations": 4,
+    "save_every": 4,
+    "sample_every": 4,
+    "precision": "fp32",
+    "lambda_con": 0.5,
+}
+
+
+@pytest.fixture
+def folder(picture_folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(picture_folder, tmp_path / "data")
+    for split in ("train", "val"):
+        (tmp_path / "data" / split / "photo").mkdir()
+        for i in range(5):
+            portrait(70 + i).save(tmp_path / "data" / split / "photo" / f"{i}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def untrained_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content loss on random weights: none have to be downloaded."""
+    torch.manual_seed(0)
+    net = mobilenet_v2()
+    path = content.weights_file
+    monkeypatch.setattr(content, "weights_file", lambda: path)
+    monkeypatch.setattr(content.torch, "load", lambda file, **k: net.state_dict() if file is path else torch_load(file, **k))
+
+
+torch_load = torch.load
+
+
+def settings(folder: Path, **changes: object) -> config.TrainConfig:
+    return config.from_mapping(SETTINGS | {"data": str(folder), "runs": str(folder.parent / "runs")} | changes)
+
+
+def test_source_only_pictures_are_a_share_of_the_sources_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder, source_share=0.25)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    assert pictures.domains == ("cold", "warm", "photo")
+    for i in range(20):
+        batch = loop.sample_batch(run, pictures, i)
+        assert (batch.y_org == 2).sum() == 2 and batch.y_trg.max() < 2
+
+
+def test_half_a_picture_of_a_batch_is_drawn_by_chance(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder, batch=2, source_share=0.75)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    counts = [int((loop.sample_batch(run, pictures, i).y_org == 2).sum()) for i in range(200)]
+    assert set(counts) == {1, 2} and 1.3 < np.mean(counts) < 1.7
+
+
+def test_without_source_only_domains_nothing_else_is_drawn_than_before(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    run = config.from_mapping({k: v for k, v in SETTINGS.items() if k not in ("sources", "lambda_con")})
+    batch, rng = loop.sample_batch(run, pictures, 3), np.random.default_rng([0, 3])
+    assert batch.y_org.tolist() == rng.integers(2, size=8).tolist()
+
+
+def test_the_discriminator_never_judges_what_is_not_a_target(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    state = loop.State(run, None)
+    for i in range(3):
+        loop.iterate(state, loop.sample_batch(run, pictures, i))
+    branches = state.discriminator.main[-1].weight.grad
+    assert branches[:2].abs().sum() > 0 and branches[2].abs().sum() == 0
+
+
+def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder, lambda_con=1.0)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    state = loop.State(run, None)
+    batch = loop.sample_batch(run, pictures, 0)
+    fake = loop.translate(state, batch.x_real, state.mapping_network(batch.z, batch.y_trg).detach(), None)
+    state.content(batch.x_real, fake.image).backward()
+    assert state.generator.from_rgb.weight.grad.abs().sum() > 0
+    for name in ("discriminator", "style_encoder", "mapping_network"):
+        assert all(p.grad is None for p in state.networks[name].parameters())
+    assert "G/latent_con" in loop.iterate(state, batch)
+
+
+def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
+    state = loop.fit(settings(folder))
+    path = folder.parent / "runs" / "tiny" / "model.safetensors"
+    model = checkpoint.load(path)
+    assert model.config.domains == ("cold", "warm")
+    for key, value in model.style_encoder.unshared.state_dict().items():
+        torch.testing.assert_close(value, state.averaged["style_encoder"].unshared.state_dict()[key], atol=1e-3, rtol=1e-3)
+    judge, judged = checkpoint.load_discriminator(checkpoint.discriminator_path(path))
+    assert judged.domains == ("cold", "warm")
+    torch.testing.assert_close(judge.main[-1].weight, state.discriminator.main[-1].weight[:2], atol=1e-3, rtol=1e-3)
+
+
+def test_a_run_with_all_of_it_resumes_bit_for_bit(folder: Path) -> None:
+    whole = loop.fit(settings(folder, name="whole"))
+    loop.fit(settings(folder, iterations=3))
+    resumed = loop.fit(settings(folder))
+    for name, net in whole.networks.items():
+        for key, value in net.state_dict().items():
+            assert torch.equal(value, resumed.networks[name].state_dict()[key]), f"{name}.{key}"
+
+
+def test_a_run_goes_on_from_a_discriminator_by_the_names_of_its_domains(folder: Path) -> None:
+    first = loop.fit(settings(folder, name="first", sources=[], iterations=2))
+    start = folder.parent / "runs" / "first" / "model.safetensors"
+    changes = {"init_from": str(start), "domains": ["warm", "photo"], "sources": [], "discriminator_warmup": 2}
+    run = settings(folder, **changes)
+    state = loop.State(run, None)
+    pictures = data.load(folder, "train", 80, folder.parent / "cache", run.domains)
+    words = loop.begin(state, zoo.load(str(start)), zoo.discriminator(str(start)), pictures)
+    assert words == "warm as in first; photo from the mean of all; the discriminator as in discriminator.safetensors"
+    old, new = first.discriminator.main[-1].weight, state.discriminator.main[-1].weight
+    torch.testing.assert_close(new[0], old[1], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(new[1], old.mean(0), atol=1e-3, rtol=1e-3)
+
+
+def test_one_target_domain_is_enough(folder: Path) -> None:
+    assert loop.fit(settings(folder, domains=["warm"], iterations=2)).iteration == 2
+
+
+def test_no_domains_means_all_but_the_source_only_ones(folder: Path) -> None:
+    assert loop.fit(settings(folder, domains=[], iterations=1)).config.domains == ("cold", "warm")
+
+
+def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
+    run = settings(folder)
+    val = data.load(folder, "val", 80, folder.parent / "cache", run.model.domains)
+    sheet = records.sample_sheet(loop.State(run, None), val)
+    assert sheet.size == (64 * (1 + 2 * 2 + 2 + 1), 64 * 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources": ["warm"]}, "warm: in domains and in sources"),
+        ({"sources": ["photo", "photo"]}, "name each once"),
+        ({"sources": ["slides"]}, "has no folder for slides"),
+        ({"source_share": 1.0}, "source_share is 1.0; it has to be above 0 and below 1"),
+        ({"lambda_con": -1.0}, "lambda_con is -1.0; it has to be 0"),
+        ({"con_box": [0.5, 0.0, 0.2, 1.0]}, "con_box is .* it has to be left, top, right and bottom"),
+        ({"con_box": [0.5]}, "con_box is .* it has to be 4 numbers"),
+        ({"exact": True}, "lambda_con, sources depart from the paper"),
+    ],
+)
+def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        loop.fit(settings(folder, **changes))
+
+
+def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
+    path = folder.parent / "small.safetensors"
+    checkpoint.save(checkpoint.build(ModelConfig(image_size=64, domains=("cold",), base_channels=4, max_channels=8, w_hpf=0.0)), path)
+    with pytest.raises(ConfigError, match=r"to twice its side, change only these: --set image_size=128 --set base_channels=2"):
+        loop.fit(settings(folder, init_from=str(path), image_size=256))
+
+
+def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop.growth, "ENCODER_STEPS", 2)
+    monkeypatch.setattr(loop.growth, "DECODER_STEPS", 2)
+    path = folder.parent / "small.safetensors"
+    small = checkpoint.build(ModelConfig(image_size=64, domains=("cold",), base_channels=8, max_channels=16, w_hpf=0.0), name="small")
+    checkpoint.save(small, path)
+    changes = {"init_from": str(path), "image_size": 128, "base_channels": 4, "max_channels": 16, "discriminator_warmup": 1}
+    state = loop.fit(settings(folder, iterations=1, **changes))
+    assert torch.equal(state.generator.encode[2].conv1.weight, small.generator.encode[1].conv1.weight)
