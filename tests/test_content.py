@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from material import portrait
 from torchvision.models import mobilenet_v2
 
-from stargan import images
+from stargan.media import images
 from train import content
 from train.config import ConfigError
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from material import TINY_FAN
 
-from stargan import checkpoint
-from stargan.masks import face_masks
+from stargan.faces.masks import face_masks
+from stargan.model import build
 from stargan.networks import Discriminator, ModelConfig
 from train import data, growth
 
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path) -> 
 
 def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
-    small = checkpoint.build(SMALL, TINY_FAN, "small")
+    small = build(SMALL, TINY_FAN, "small")
     grown = growth.grow(small, large(), pictures, scale=0.1)
     fresh = growth.grow(small, large(), pictures, scale=0.0)
     assert grown.config == large() and grown.name == "small"
@@ -69,7 +69,7 @@ def test_the_discriminator_grows_too(pictures: data.Pictures) -> None:
 
 def test_peaks_are_what_stands_out_of_its_map() -> None:
     torch.manual_seed(0)
-    model = checkpoint.build(SMALL)
+    model = build(SMALL)
     with torch.inference_mode():
         x, style = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 64)
         image, flat = growth.decoded(model.generator, x, style, None)

@@ -11,7 +11,9 @@ import torch
 from material import portrait
 from torchvision.models import mobilenet_v2
 
-from stargan import checkpoint, zoo
+from stargan import zoo
+from stargan.files import checkpoint
+from stargan.model import build
 from stargan.networks import ModelConfig
 from train import config, content, data, loop, records
 from train.config import ConfigError
@@ -176,7 +178,7 @@ def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], mes
 
 def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
     path = folder.parent / "small.safetensors"
-    checkpoint.save(checkpoint.build(ModelConfig(image_size=64, domains=("cold",), base_channels=4, max_channels=8, w_hpf=0.0)), path)
+    checkpoint.save(build(ModelConfig(image_size=64, domains=("cold",), base_channels=4, max_channels=8, w_hpf=0.0)), path)
     with pytest.raises(ConfigError, match=r"to twice its side, change only these: --set image_size=128 --set base_channels=2"):
         loop.fit(settings(folder, init_from=str(path), image_size=256))
 
@@ -185,7 +187,7 @@ def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(loop.growth, "ENCODER_STEPS", 2)
     monkeypatch.setattr(loop.growth, "DECODER_STEPS", 2)
     path = folder.parent / "small.safetensors"
-    small = checkpoint.build(ModelConfig(image_size=64, domains=("cold",), base_channels=8, max_channels=16, w_hpf=0.0), name="small")
+    small = build(ModelConfig(image_size=64, domains=("cold",), base_channels=8, max_channels=16, w_hpf=0.0), name="small")
     checkpoint.save(small, path)
     changes = {"init_from": str(path), "image_size": 128, "base_channels": 4, "max_channels": 16, "discriminator_warmup": 1}
     state = loop.fit(settings(folder, iterations=1, **changes))
