@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], mes
 def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
     path = folder.parent / "small.safetensors"
     checkpoint.save(build(ModelConfig(image_size=64, domains=("cold",), base_channels=4, max_channels=8, w_hpf=0.0)), path)
-    with pytest.raises(ConfigError, match=r"to twice its side, change only these: --set image_size=128 --set base_channels=2"):
+    with pytest.raises(ConfigError, match=r"it to twice its side, change only these: --set image_size=128 --set base_channels=2"):
         loop.fit(settings(folder, init_from=str(path), image_size=256))
 
 

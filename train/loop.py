@@ -187,8 +187,8 @@ def check_shape(config: TrainConfig, model: Model) -> None:
         changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
         grown = f"--set image_size={2 * found.image_size} --set base_channels={found.base_channels // 2}"
         raise ConfigError(
-            f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}; or, to grow it "
-            f"to twice its side, change only these: {grown}"
+            f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}; or, to grow "
+            f"it to twice its side, change only these: {grown}"
         )
 
 

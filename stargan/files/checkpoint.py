@@ -53,7 +53,9 @@ def discriminator_path(model: Path | str) -> Path:
     return path.with_name("discriminator.safetensors" if path.stem == "model" else f"{path.stem}-discriminator.safetensors")
 
 
-def save_discriminator(discriminator: Discriminator, config: ModelConfig, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
+def save_discriminator(
+    discriminator: Discriminator, config: ModelConfig, path: Path | str, dtype: torch.dtype = torch.float32
+) -> None:
     """Writes a discriminator alone, as `save` does a model; config.domains name its branches."""
     tensors = {f"discriminator.{key}": value for key, value in discriminator.state_dict().items()}
     _write(tensors, {"format": FORMAT, "discriminator": json.dumps(dataclasses.asdict(config))}, Path(path), dtype)
