@@ -104,9 +104,10 @@ def photographs(source: Path, out: Path, size: int, limit: int = PHOTOS_A_GROUP)
     """Photographs of faces with known landmarks, aligned as the portraits are, to `out/train/photo/` and `out/val/photo/`.
 
     source holds `<split>/<name>.webp`, `landmarks-<split>.npz` with `names` and `points` (N, 68, 2) in px, and
-    `manifest-<split>.csv` with at least name, gender, race, yaw, sharp and eyes. For training those are taken that show a face well, at most `limit` of
-    each group of gender and race, so that all groups weigh about the same, and all that have no labels; for val all. What lies
-    outside of a photograph is mirrored and blurred: good enough to translate, not to imitate (`sources` of the configuration).
+    `manifest-<split>.csv` with at least name, gender, race, yaw, sharp and eyes. For training those are taken that show a face
+    well, at most `limit` of each group of gender and race, so that all groups weigh about the same, and all that have no labels;
+    for val all. What lies outside of a photograph is mirrored and blurred: good enough to translate, not to imitate (`sources`
+    of the configuration).
     PrepareError where a file is missing or `out` holds other pictures of that domain.
     """
     _check_apart(source, out)
