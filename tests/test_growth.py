@@ -22,6 +22,10 @@ def large(**changes: object) -> ModelConfig:
     return dataclasses.replace(SMALL, **({"image_size": 128, "base_channels": 4} | changes))
 
 
+def test_what_is_kept_of_a_decoder_ends_at_32_px() -> None:
+    assert growth._sides(build(SMALL).generator) == [8, 8, 16, 32, 64]
+
+
 def test_only_twice_the_side_at_half_the_width_grows() -> None:
     assert growth.can_grow(SMALL, large()) and growth.can_grow(SMALL, large(domains=("c",)))
     for changes in ({"image_size": 256}, {"base_channels": 8}, {"max_channels": 32}, {"w_hpf": 0.0}, {"style_dim": 32}):
@@ -36,7 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path) -> 
 def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
     small = build(SMALL, TINY_FAN, "small")
-    grown = growth.grow(small, large(), pictures, scale=0.1)
+    grown = growth.grow(small, large(), pictures, scale=0.05)
     fresh = growth.grow(small, large(), pictures, scale=0.0)
     assert grown.config == large() and grown.name == "small"
     assert not any(p.requires_grad for net in grown.networks.values() for p in net.parameters())
@@ -52,13 +56,13 @@ def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures
         masks = face_masks(small.fan(x))
         wanted = torch.nn.functional.interpolate(small.generator(growth.halved(x), style, masks), scale_factor=2, mode="bicubic")
         near, far = ((model.generator(x, style, masks) - wanted).abs().mean().item() for model in (grown, fresh))
-    assert near < 0.7 * far
+    assert near < 0.8 * far
 
 
 def test_the_discriminator_grows_too(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
     small = Discriminator(SMALL).eval()
-    grown, fresh = (growth.grow_discriminator(small, large(), pictures, scale=scale) for scale in (0.1, 0.0))
+    grown, fresh = (growth.grow_discriminator(small, large(), pictures, scale=scale) for scale in (0.05, 0.0))
     assert torch.equal(grown.main[-1].weight, small.main[-1].weight)
     x = data.random_crop(pictures.batch(range(8)), 128, np.random.default_rng(5))
     y = torch.arange(8) % 2

@@ -1,16 +1,19 @@
 """A model of twice the side from a smaller one: progressive growing (arXiv 1710.10196) for a model that has been trained already.
 
-All blocks of the smaller model are kept. What lies outside of them, the first block of generator and style encoder and the last of
-the decoder, is fitted to what the smaller model does. Instance normalisation tempts a generator into features that rise steeply at
-one place (arXiv 1912.04958, section 2); the smaller model's last layer has learned to hide them, a new one has not. So the decoder
-is fitted as a whole, its new block faster than the rest, and what lies far above its map's deviation is pressed down meanwhile.
+All blocks of the encoders are kept, and those of the decoder that make features of up to KEPT px. What lies outside of them is new,
+and fitted to what the smaller model does. Instance normalisation tempts a generator into features that rise steeply at one place
+(arXiv 1912.04958, section 2), the more the larger they are; the smaller model's last layer has learned to hide them, a new one has
+not, and shows spots that stay. So the outer blocks of the decoder begin anew, all others are fitted along at a lower rate, and what
+lies far above its map's deviation is pressed down meanwhile.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,12 +23,13 @@ from tqdm import tqdm
 
 from stargan.faces.masks import face_masks
 from stargan.model import Model, build
-from stargan.networks import Discriminator, Generator, ModelConfig
+from stargan.networks import AdaINResBlock, Discriminator, Generator, ModelConfig
 from train import data
 
 BATCH = 4
 ENCODER_STEPS, DECODER_STEPS = 300, 350
 FAST, SLOW = 2e-3, 3e-4  # learning rates of new and of old blocks
+KEPT = 32  # px, of the largest features whose decoder blocks are kept
 HIGHEST = 6.0  # deviations that a feature may lie from its map's mean
 PRESS = 0.02  # weight of what lies further
 
@@ -51,7 +55,8 @@ def grow(small: Model, config: ModelConfig, pictures: data.Pictures, seed: int =
     for net in large.networks.values():
         net.to(memory_format=torch.channels_last)
     large.mapping_network.load_state_dict(small.mapping_network.state_dict())
-    _take_over(large.generator, small.generator, _generator_key)
+    inner = [i for i, side in enumerate(_sides(small.generator)) if side <= KEPT]
+    _take_over(large.generator, small.generator, functools.partial(_generator_key, kept=len(inner)))
     _take_over(large.style_encoder, small.style_encoder, _trunk_key)
     sample = _Sample(pictures, config.image_size, np.random.default_rng(seed))
     g, small_g = large.generator, small.generator
@@ -62,7 +67,7 @@ def grow(small: Model, config: ModelConfig, pictures: data.Pictures, seed: int =
         "encoder",
     )
     _fit_trunk(large.style_encoder.shared, small.style_encoder.shared, sample, scale, "style encoder")
-    _fit_decoder(large, small, sample, seed, scale)
+    _fit_decoder(large, small, len(inner), sample, scale)
     for net in large.networks.values():
         net.eval().requires_grad_(False)
     return large
@@ -74,7 +79,7 @@ def grow_discriminator(
     """As `grow`: a discriminator of the shape `config` with as many branches as `small`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        large = Discriminator(dataclasses.replace(config, domains=tuple(map(str, range(small.main[-1].out_channels)))))
+        large = Discriminator(dataclasses.replace(config, domains=tuple(str(i) for i in range(len(small.main[-1].bias)))))
     large.to(memory_format=torch.channels_last)
     _take_over(large, small, _trunk_key)
     _fit_trunk(large.main, small.main, _Sample(pictures, config.image_size, np.random.default_rng(seed)), scale, "discriminator")
@@ -112,8 +117,19 @@ def _take_over(large: nn.Module, small: nn.Module, key_in_small: Callable[[str],
             value.copy_(found)
 
 
-def _generator_key(key: str) -> str:
+def _sides(generator: Generator) -> list[int]:
+    """The side of what each decoder block makes, in px."""
+    side, sides = generator.config.image_size // 2**generator.config.scales, []
+    for block in cast(list[AdaINResBlock], list(generator.decode)):
+        side *= 2 if block.upsample else 1
+        sides.append(side)
+    return sides
+
+
+def _generator_key(key: str, kept: int) -> str:
     first, _, rest = key.partition(".")
+    if first == "decode" and int(rest.partition(".")[0]) >= kept:
+        return ""
     if first in ("from_rgb", "to_rgb"):
         return ""
     if first == "encode":
@@ -164,9 +180,9 @@ def decoded(generator: Generator, x: Tensor, style: Tensor, masks: tuple[Tensor,
     return generator.to_rgb(h).float(), torch.stack(beyond).mean()
 
 
-def _fit_decoder(large: Model, small: Model, sample: _Sample, seed: int, scale: float) -> None:
-    new = [large.generator.decode[-1], large.generator.to_rgb]
-    old = list(large.generator.decode[:-1])
+def _fit_decoder(large: Model, small: Model, kept: int, sample: _Sample, scale: float) -> None:
+    new = [*large.generator.decode[kept:], large.generator.to_rgb]
+    old = list(large.generator.decode[:kept])
 
     def loss() -> Tensor:
         x = sample.pictures()

@@ -482,8 +482,8 @@ def fit(
     keep_freed_memory()
     stop = stop or threading.Event()
     if not config.domains:
-        found = data.folders(Path(config.data) / "train")
-        config = dataclasses.replace(config, domains=tuple(d for d in found if d not in config.sources))
+        folders = data.folders(Path(config.data) / "train")
+        config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
     folder = config.folder
     origin = zoo.load(config.init_from) if config.init_from else None
     if origin is not None:
