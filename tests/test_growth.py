@@ -56,7 +56,7 @@ def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures
         masks = face_masks(small.fan(x))
         wanted = torch.nn.functional.interpolate(small.generator(growth.halved(x), style, masks), scale_factor=2, mode="bicubic")
         near, far = ((model.generator(x, style, masks) - wanted).abs().mean().item() for model in (grown, fresh))
-    assert near < 0.8 * far
+    assert near < 0.96 * far
 
 
 def test_the_discriminator_grows_too(pictures: data.Pictures) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from material import portrait
-from torchvision.models import mobilenet_v2
 
 from stargan import zoo
 from stargan.files import checkpoint
@@ -45,17 +44,22 @@ def folder(picture_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+class Features(torch.nn.Module):
+    """In place of MobileNetV2: as many layers, but small, and on random weights, so that none have to be downloaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = torch.nn.Conv2d(3, 4, 3, stride=8)
+        self.features = torch.nn.Sequential(first, *(torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(13)))
+
+
 @pytest.fixture(autouse=True)
-def untrained_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The content loss on random weights: none have to be downloaded."""
+def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     torch.manual_seed(0)
-    net = mobilenet_v2()
-    path = content.weights_file
+    path = tmp_path_factory.mktemp("features") / "features.pth"
+    torch.save(Features().state_dict(), path)
+    monkeypatch.setattr(content, "mobilenet_v2", Features)
     monkeypatch.setattr(content, "weights_file", lambda: path)
-    monkeypatch.setattr(content.torch, "load", lambda file, **k: net.state_dict() if file is path else torch_load(file, **k))
-
-
-torch_load = torch.load
 
 
 def settings(folder: Path, **changes: object) -> config.TrainConfig:

@@ -77,9 +77,10 @@ def grow_discriminator(
     small: Discriminator, config: ModelConfig, pictures: data.Pictures, seed: int = 0, scale: float = 1.0
 ) -> Discriminator:
     """As `grow`: a discriminator of the shape `config` with as many branches as `small`."""
+    last = f"main.{len(small.main) - 1}.bias"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        large = Discriminator(dataclasses.replace(config, domains=tuple(str(i) for i in range(len(small.main[-1].bias)))))
+        large = Discriminator(dataclasses.replace(config, domains=tuple(str(i) for i in range(len(small.state_dict()[last])))))
     large.to(memory_format=torch.channels_last)
     _take_over(large, small, _trunk_key)
     _fit_trunk(large.main, small.main, _Sample(pictures, config.image_size, np.random.default_rng(seed)), scale, "discriminator")
