@@ -30,6 +30,6 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(4):
                 portrait(100 * s + 10 * d + i).save(root / split / domain / f"{i}.png")
                 names.append(f"{split}/{domain}/{i}")
-    points = np.random.default_rng(0).uniform(20, 216, (len(names), 68, 2)).astype(np.float16)
+    points = np.random.default_rng(0).uniform(8, 88, (len(names), 68, 2)).astype(np.float16)
     np.savez(root / "landmarks.npz", files=np.array(names), points=points)
     return root

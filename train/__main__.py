@@ -7,13 +7,6 @@ import sys
 from pathlib import Path
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -85,9 +78,16 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--profile", action="store_true", help="show where the time goes")
 
     fan = commands.add_parser("fan", help="train the 68-point face alignment network")
-    fan.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and landmarks.npz")
+    fan.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="folders with train/, val/ and landmarks.npz, or with landmarks-train.npz and landmarks-val.npz",
+    )
     fan.add_argument("--out", type=Path, default=Path("runs/fan/fan.safetensors"), help="file to write (default: %(default)s)")
-    fan.add_argument("--minutes", type=_positive, default=20.0, help="how long to train, above 0 (default: %(default)s)")
+    fan.add_argument("--start", type=Path, metavar="FILE", help="a FAN of the same shape to go on from")
+    fan.add_argument("--steps", type=_count, default=4000, help="of training (default: %(default)s)")
     fan.add_argument("--seed", type=int, default=0, help="of the augmentation and the first weights (default: %(default)s)")
     return top
 
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         from train import fan
 
-        fan.fit(fan.FANTraining(args.data, args.out, args.minutes, seed=args.seed))
+        fan.fit(fan.FANTraining(tuple(args.data), args.out, args.start, args.steps, seed=args.seed))
 
 
 def _check_model_file(path: Path) -> None:

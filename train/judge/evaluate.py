@@ -41,7 +41,7 @@ def _landmarks(fan: FAN, x: Tensor) -> Tensor:
 
 
 def _landmark_error(found: Tensor, true: Tensor) -> float:
-    """Mean distance of (1, L, 2) over that of the outer eye corners, as `train.fan.normalized_error` has it."""
+    """Mean distance of (1, L, 2) over that of the outer eye corners, as `train.fan.normalized_errors` has it."""
     left, right = CORNERS[true.shape[1]]
     return float(((found - true).norm(dim=-1).mean(1) / (true[:, left] - true[:, right]).norm(dim=-1)).mean())
 

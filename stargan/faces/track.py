@@ -1,0 +1,65 @@
+"""One face through the frames of a clip: where it was tells where to look."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from stargan.faces.align import find_all, square
+from stargan.faces.find import PEAK, Face, aligning, landmarks, largest
+from stargan.faces.frame import AlignError
+from stargan.faces.landmarks import load_fan68
+from stargan.fan import FAN
+
+# A FAN's peak is this share of PEAK at least, or the face is lost and the detector looks again.
+LOST = 0.6
+# Landmarks that move by less than STILL of the eyes' distance are mostly noise: they go this part of the way.
+STILL, SLUGGISH = 0.04, 0.35
+JUMP = 0.5  # of a face's size: what moves further from one frame to the next is another face, or another scene
+
+
+class Tracker:
+    """Follows one face. face: its number from left to right in the first frame, from 1 on; by default the largest.
+
+    fan: the 68-point FAN, by default the bundled one. Not for several clips at once.
+    """
+
+    def __init__(self, fan: FAN | None = None, face: int | None = None) -> None:
+        self._fan, self._number = fan, face
+        self.face: Face | None = None
+
+    def follow(self, frame: Image.Image) -> Face | None:
+        """The face in the next frame; None where it has none. Landmarks are smoothed over time, the more the less they move."""
+        rgb, fan = np.asarray(frame.convert("RGB")), self._fan or load_fan68()
+        last, self.face = self.face, None
+        if last is not None:
+            points, peak = landmarks(rgb, aligning(last.landmarks), fan)
+            moved = np.linalg.norm(points.mean(0) - last.landmarks.mean(0)) / last.size
+            if peak > LOST * PEAK and moved < JUMP:
+                self.face = Face(_smoothed(last.landmarks, points), min(1.0, peak / PEAK))
+                return self.face
+        try:
+            faces = find_all(frame, fan)
+        except AlignError:
+            return None
+        self.face = self._chosen(faces, last)
+        return self.face
+
+    def _chosen(self, faces: list[Face], last: Face | None) -> Face:
+        if last is not None:
+            # The one that is nearest to where it was lost.
+            return min(faces, key=lambda face: float(np.linalg.norm(face.landmarks.mean(0) - last.landmarks.mean(0))))
+        if self._number is not None and self._number <= len(faces):
+            return faces[self._number - 1]
+        return faces[largest(faces)]
+
+    def align(self, frame: Image.Image, size: int) -> tuple[Image.Image, Face] | None:
+        """The aligned square, `size` x `size` px, of the face in the next frame, and the face; None where it has none."""
+        face = self.follow(frame)
+        return None if face is None else (square(frame, face, size)[0], face)
+
+
+def _smoothed(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    eyes = np.linalg.norm(now[36:42].mean(0) - now[42:48].mean(0))
+    motion = np.linalg.norm(now - before, axis=1).mean() / max(float(eyes), 1e-6)
+    return before + (now - before) * np.clip(motion / STILL, SLUGGISH, 1.0)
