@@ -14,6 +14,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _limit(text: str) -> int:
+    value = int(text)
+    if value == 1 or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} sources are too few to compare; give at least 2, or 0 for all")
+    return value
+
+
 def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, required=True, help="YAML file with the settings of the run (train/configs/)")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
@@ -36,12 +43,13 @@ def parser() -> argparse.ArgumentParser:
     match.add_argument("--seed", type=int, default=0, help="of latents and pictures (default: %(default)s)")
 
     evaluate = commands.add_parser("evaluate", help="measure a model on the val split")
-    evaluate.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    evaluate.add_argument("--model", nargs="+", required=True, help="names of models, or .safetensors or .ckpt files, side by side")
     evaluate.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/ and val/<domain>/")
-    evaluate.add_argument("--out", type=Path, help="folder for the JSON and the grid (default: runs/evaluate/<model>)")
+    evaluate.add_argument("--photos", type=Path, help="folder of photographs to translate instead, and to measure likeness with")
+    evaluate.add_argument("--out", type=Path, help="folder for JSON, grid and mean pictures (default: runs/evaluate/<model>)")
     evaluate.add_argument("--cache", type=Path, default=Path("runs/cache"), help="for pictures and classifier (%(default)s)")
     evaluate.add_argument("--outputs", type=_count, default=10, help="a source and pair of domains (default: %(default)s)")
-    evaluate.add_argument("--limit", type=int, default=0, metavar="N", help="at most N sources a domain; 0: all (default)")
+    evaluate.add_argument("--limit", type=_limit, default=0, metavar="N", help="N sources a domain at most; 0: all (default)")
     evaluate.add_argument("--seed", type=int, default=0, help="of latents, references and projections (default: %(default)s)")
     evaluate.add_argument("--no-downloads", action="store_true", help="leave out FID and LPIPS, whose networks are downloaded")
 
@@ -111,13 +119,7 @@ def run(args: argparse.Namespace) -> None:
         checkpoint.save(model, args.out, dtype=torch.float16)
         print(f"energy distance of the styles: {before:.3f} before, {after:.3f} after; written to {args.out}")
     elif args.command == "evaluate":
-        from stargan import zoo
-        from train.judge import evaluate, table
-
-        out = args.out or Path("runs/evaluate") / Path(args.model).stem
-        options = {"outputs": args.outputs, "limit": args.limit, "seed": args.seed, "downloads": not args.no_downloads}
-        print(table.table(evaluate.evaluate(zoo.load(args.model), args.data, out=out, cache=args.cache, **options)))
-        print(f"\nwritten to {out}")
+        _evaluate(args)
     elif args.command == "prepare":
         from train import prepare
 
@@ -143,6 +145,35 @@ def run(args: argparse.Namespace) -> None:
         from train import fan
 
         fan.fit(fan.FANTraining(tuple(args.data), args.out, args.start, args.steps, seed=args.seed))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from stargan import zoo
+    from train.judge import evaluate, photographs, table
+
+    options = {"outputs": args.outputs, "limit": args.limit, "seed": args.seed, "downloads": not args.no_downloads}
+    names = _apart(args.model)
+    models = [zoo.load(name) for name in args.model]
+    found, folders = [], []
+    for name, model in zip(names, models, strict=True):
+        photos = photographs.read(args.photos, model.config.image_size, args.limit or photographs.COUNT) if args.photos else None
+        out = (args.out / name if len(models) > 1 else args.out) if args.out else Path("runs/evaluate") / name
+        found.append(evaluate.evaluate(model, args.data, photographs=photos, out=out, cache=args.cache, **options))
+        if len(models) > 1:
+            found[-1]["model"] = name
+        folders.append(str(out))
+    print(table.table(*found))
+    print(f"\nwritten to {', '.join(folders)}")
+
+
+def _apart(models: list[str]) -> list[str]:
+    """A short name of each model: of its file, with its folder where files of one name are in several."""
+    names = [Path(model).stem for model in models]
+    if len(set(names)) < len(names):
+        names = [f"{Path(model).resolve().parent.name}-{Path(model).stem}" for model in models]
+    if len(set(names)) < len(names):
+        raise ValueError("--model names one model twice, or models whose files and folders have the same names; give each once")
+    return names
 
 
 def _check_model_file(path: Path) -> None:

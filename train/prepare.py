@@ -25,7 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stargan.faces.align import align as align_face
-from stargan.faces.align import mean_landmarks, similarity, warp
+from stargan.faces.frame import mean_landmarks, similarity, warp
 from stargan.files import whole
 from stargan.media import images
 from train.data import SUFFIXES

@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from stargan.files import checkpoint, whole
 from train import data
-from train.judge import evaluate, table
+from train.judge import evaluate, photographs, table
 
 if TYPE_CHECKING:
     from train.loop import State
 
 
 EVALUATED = 3, 16  # outputs, and sources a domain, of the evaluations during a run
+EVALUATED_PHOTOGRAPHS = 32  # that are the sources instead, where there are any
 
 
 class TrainingError(ValueError):
@@ -216,7 +217,14 @@ class Records:
             for net in model.networks.values():
                 net.cpu()
         found = evaluate.evaluate(
-            model, c.data, cache=Path(c.runs) / "cache", outputs=EVALUATED[0], limit=EVALUATED[1], downloads=False, seed=c.seed
+            model,
+            c.data,
+            photographs=self.photographs(),
+            cache=Path(c.runs) / "cache",
+            outputs=EVALUATED[0],
+            limit=EVALUATED[1],
+            downloads=False,
+            seed=c.seed,
         )
         score = table.score(found)
         self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
@@ -226,6 +234,14 @@ class Records:
         if score < self.state.best.get("score", float("inf")):
             self.state.best = {"iteration": iteration, "score": score}
             export(self.state, self.folder / "best.safetensors")
+
+    def photographs(self) -> photographs.Photographs | None:
+        """Some of the val pictures of source-only domains, where the run has such: what a model makes of these is measured then."""
+        c = self.state.config
+        if not c.sources:
+            return None
+        val = data.load(c.data, "val", c.image_size, Path(c.runs) / "cache", c.sources[:1])
+        return photographs.of_domain(val, 0, EVALUATED_PHOTOGRAPHS)
 
     def close(self) -> None:
         self.bar.close()

@@ -18,6 +18,7 @@ from stargan.files import whole
 from train import data
 
 CLASSIFIER_SIDE = 64
+LOADED_SIDE = 80  # px, of the pictures that it learns from, of which crops are taken: the same for models of any size
 
 
 class Classifier(nn.Module):
@@ -66,7 +67,7 @@ def train_classifier(train: data.Pictures, epochs: int, seed: int, device: torch
 
 
 def classifier(train: data.Pictures, cache: Path, epochs: int, seed: int, device: torch.device) -> Classifier:
-    """The classifier of these pictures: trained at the first call, kept in `cache`, and read from there afterwards."""
+    """The classifier of these pictures, of LOADED_SIDE as a rule: trained at the first call, kept in `cache`, then read from it."""
     digest = hashlib.sha256(json.dumps([train.domains, train.names, epochs, seed]).encode())
     digest.update(np.ascontiguousarray(train.pixels).data)
     path = cache / f"classifier-{digest.hexdigest()[:16]}.safetensors"

@@ -103,6 +103,7 @@ class Downloaded:
         self.ready = not self.missing
         self.of_domain: dict[int, Any] = {}
         self.fid: dict[tuple[str, int, int], Any] = {}
+        self.fids: dict[str, list[float]] = defaultdict(list)
         self.distances: dict[str, list[float]] = defaultdict(list)
 
     def add_real(self, domain: int, pixels: np.ndarray, batch: int = 64) -> None:
@@ -127,12 +128,16 @@ class Downloaded:
         if len(first):
             self.distances[kind].append(float(self.lpips(x[first], x[second])))
 
+    def finish(self, source: int) -> None:
+        """The outputs of all sources of one domain are there; what was kept to measure them, 100 MB a target, is let go."""
+        for key in [key for key in self.fid if key[1] == source]:
+            self.fids[key[0]].append(float(self.fid.pop(key).compute()))
+
     def result(self, kind: str) -> dict[str, float | None]:
         """The mean FID over pairs of domains, and the mean LPIPS among the outputs of a source."""
         if not self.ready:
             return {"fid": None, "lpips": None}
-        fids = [float(metric.compute()) for key, metric in self.fid.items() if key[0] == kind]
-        return {"fid": mean(fids), "lpips": mean(self.distances[kind])}
+        return {"fid": mean(self.fids[kind]), "lpips": mean(self.distances[kind])}
 
     def _copy(self, metric: Any) -> Any:
         # All share one feature network.

@@ -7,49 +7,106 @@ from typing import Any
 
 import numpy as np
 
-from train.judge.evaluate import KINDS
+from train.judge.distances import mean
+from train.judge.spots import LIMIT
+from train.judge.translations import KINDS
 
 
 def score(result: Mapping[str, Any]) -> float:
     """One number to choose a checkpoint by, lower is better: the mean ratio of sliced Wasserstein distances over scales and kinds,
-    over the accuracy and over the ratio of diversity, as sharp pictures of one face or of the wrong domain are no success."""
+    over the accuracy, over the ratio of diversity and, where it was measured, over the share in which the person is found, as sharp
+    pictures of one face, of the wrong domain or of somebody else are no success."""
     parts = []
     for kind in KINDS:
         row = result[kind]
         good = max(row["accuracy"], 1e-3) * min(1.0, max(row.get("diversity_ratio", 1.0), 1e-3))
+        if found := [each["top1"] for each in row.get("likeness", {}).values()]:
+            good *= max(float(np.mean(found)), 1e-2)
         parts.append(float(np.mean(list(row["swd_ratio"].values()))) / good)
     return float(np.mean(parts))
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """The result as a Markdown table."""
-
-    def percent(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f} %"
-
-    def plain(value: float | None) -> str:
-        return "" if value is None else f"{value:.3f}"
-
-    def times(value: float | None) -> str:
-        return "" if value is None else f"{value:.2f}x"
-
-    columns = [result[kind] for kind in KINDS] + [result["real"]]
-    rows = [("domain accuracy", [percent(c["accuracy"]) for c in columns])]
-    for d in result["domains"]:
-        rows.append((f"domain accuracy, {d}", [percent(c["accuracy_by_domain"][d]) for c in columns]))
-    for name, words in (("diversity", "classifier features"), ("diversity_pixels", "pixels")):
-        rows.append((f"diversity, {words}", [plain(c.get(name)) for c in columns]))
-        rows.append((f"diversity, {words}, over real", [percent(c.get(f"{name}_ratio")) for c in columns[:2]] + [""]))
-    for side in result["latent"]["swd"]:
-        ratios = [times(c["swd_ratio"][side]) for c in columns[:2]]
-        rows.append((f"sliced Wasserstein, {side} px, over real halves", [*ratios, "1.00x"]))
-    rows.append(("cycle L1", [plain(c.get("cycle_l1")) for c in columns]))
-    for name, words in (("landmark_error", "masks on"), ("landmark_error_no_masks", "masks off")):
-        rows.append((f"landmark error, {words}", [percent(c.get(name)) for c in columns]))
-    for name in ("fid", "lpips"):
-        rows.append((name.upper(), [plain(c.get(name)) or ("not measured" if c is not columns[2] else "") for c in columns]))
-    sources = ", ".join(f"{count} {d}" for d, count in result["sources"].items())
-    head = f"{result['model']}: {result['outputs']} outputs of each source ({sources}) in each other domain\n"
-    cells = [("", ["latent", "reference", "real pictures"]), ("---", ["---:"] * 3), *rows]
-    lines = [head, *(f"| {name} | {' | '.join(values)} |" for name, values in cells), *(f"\n{note}" for note in result["notes"])]
+def table(*results: Mapping[str, Any]) -> str:
+    """The results of one model or more as a Markdown table, side by side; those of real pictures are the first one's."""
+    heads = [f"{kind}, {result['model']}" if len(results) > 1 else kind for result in results for kind in KINDS]
+    columns = [_column(result[kind]) for result in results for kind in KINDS]
+    columns.append(_real(results[0]))
+    names = dict.fromkeys(name for column in sorted(columns, key=len, reverse=True) for name in column)
+    lines = [_header(result) for result in results]
+    lines += ["", f"|  | {' | '.join([*heads, 'real pictures'])} |", f"| --- |{' ---: |' * len(columns)}"]
+    lines += [f"| {name} | {' | '.join(column.get(name, '') for column in columns)} |" for name in names]
+    lines += [f"\n{note}" for note in dict.fromkeys(note for result in results for note in result["notes"])]
     return "\n".join(lines)
+
+
+def _header(result: Mapping[str, Any]) -> str:
+    sources = ", ".join(f"{count} {name}" for name, count in result["sources"].items())
+    into = "each domain" if "photographs" in result["sources"] else "other domains"
+    return f"{result['model']}: {result['outputs']} outputs of each source ({sources}) in {into}"
+
+
+def _column(found: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of one kind of guidance, by row."""
+    rows = {"domain accuracy": _percent(found["accuracy"])}
+    rows |= {f"domain accuracy, {domain}": _percent(value) for domain, value in found["accuracy_by_domain"].items()}
+    if "diversity" in found:
+        for name, words in (("diversity", "classifier features"), ("diversity_pixels", "pixels")):
+            rows[f"diversity, {words}"] = _plain(found[name])
+            rows[f"diversity, {words}, over real"] = _percent(found[f"{name}_ratio"])
+    rows |= {f"sliced Wasserstein, {side} px, over real halves": f"{value:.2f}x" for side, value in found["swd_ratio"].items()}
+    if "cycle_l1" in found:
+        rows["cycle L1"] = _plain(found["cycle_l1"])
+    if "landmark_error" in found:
+        rows["landmark error, masks on"] = _percent(found["landmark_error"])
+        rows["landmark error, masks off"] = _percent(found["landmark_error_no_masks"])
+    if "likeness" in found:
+        rows |= _likeness(found["likeness"])
+        rows |= {f"standing spot, {domain}, deviations": _spot(spot) for domain, spot in found["spots"].items()}
+    for name in ("fid", "lpips"):
+        rows[name.upper()] = _plain(found[name]) or "not measured"
+    return rows
+
+
+def _likeness(by_domain: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    if not by_domain:
+        return {"person found": "not measured"}
+
+    def over(name: str) -> str:
+        return _percent(mean([each[name] for each in by_domain.values()]))
+
+    rows = {"person found": over("top1")}
+    rows |= {f"person found, {domain}": _percent(each["top1"]) for domain, each in by_domain.items()}
+    rows["person found, a style for each"], rows["person found, one style for all"] = over("top1_own"), over("top1_shared")
+    rows["person among the first five"] = over("top5")
+    rows["spread of faces, over that of photographs"] = over("spread")
+    for group in next(iter(by_domain.values()))["by_group"]:
+        rows[f"person found, {group}"] = _percent(mean([each["by_group"][group] for each in by_domain.values()]))
+    return rows
+
+
+def _real(result: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of real pictures, and of chance."""
+    real = result["real"]
+    rows = {"domain accuracy": _percent(real["accuracy"])}
+    rows |= {f"domain accuracy, {domain}": _percent(value) for domain, value in real["accuracy_by_domain"].items()}
+    rows |= {"diversity, classifier features": _plain(real["diversity"]), "diversity, pixels": _plain(real["diversity_pixels"])}
+    rows |= {f"sliced Wasserstein, {side} px, over real halves": "1.00x" for side in real["swd"]}
+    if count := result["sources"].get("photographs"):
+        rows["person found"] = f"chance {_percent(1 / count)}"
+        rows["person among the first five"] = f"chance {_percent(min(1.0, 5 / count))}"
+    return rows
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _spot(found: Mapping[str, float]) -> str:
+    """Its deviations and, where it counts as one, its place from the left and the top, in hundredths of the side."""
+    if found["deviations"] <= LIMIT:
+        return f"{found['deviations']:.1f}"
+    return f"{found['deviations']:.1f} at {100 * found['x']:.0f}, {100 * found['y']:.0f}"
