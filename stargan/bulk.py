@@ -26,7 +26,6 @@ from stargan import zoo
 from stargan.faces.align import align
 from stargan.files import whole
 from stargan.media import images
-from stargan.media.reading import NAMES
 from stargan.model import Model
 from stargan.translate import Translator
 
@@ -44,8 +43,8 @@ class BulkError(ValueError):
 class Job:
     """What is done to each source: small, and can be sent to another process.
 
-    model: as `zoo.load` takes it. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None for the central
-    square.
+    model, domains, wing: as `zoo.load` takes them. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None
+    for the central square.
     """
 
     model: str
@@ -53,6 +52,8 @@ class Job:
     out: Path
     masks: bool = True
     aligner: str | None = "fan-68"
+    domains: tuple[str, ...] | None = None
+    wing: str | None = None
 
     def targets(self, name: str) -> dict[str, Path]:
         """Where the source of that name goes, by style."""
@@ -95,7 +96,7 @@ def _find(paths: Iterable[Path], out: Path) -> dict[Path, str]:
                 raise BulkError(f"{out} holds the sources; write into another folder")
             inside = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, out)]
             if not inside:
-                raise BulkError(f"there are no pictures in {path}; use {NAMES}")
+                raise BulkError(f"there are no pictures in {path}; use PNG, JPEG, WebP, GIF, BMP or TIFF")
             found |= {file: file.relative_to(path).with_suffix("").as_posix() for file in inside}
         elif path.exists():
             found[path] = path.stem
@@ -221,16 +222,16 @@ def _end_with_parent() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def translator(model: str) -> Translator:
+def translator(model: str, domains: tuple[str, ...] | None = None, wing: str | None = None) -> Translator:
     """The translator of a process for that model, loaded once."""
-    return Translator(zoo.load(model))
+    return Translator(zoo.load(model, domains=domains, wing=wing))
 
 
 def translate(job: Job, name: str, path: Path) -> Result:
     """Translates one source into the styles whose files are missing; it is encoded once. Never raises: see Result.failure."""
     targets = {style: target for style, target in job.targets(name).items() if not target.exists()}
     try:
-        ready = translator(job.model)
+        ready = translator(job.model, job.domains, job.wing)
         picture, notes = square(images.read(path), ready.model.config.image_size, job.aligner)
         encoded = ready.encode(picture, masks=job.masks)
         for names in (list(targets)[i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)):
@@ -259,7 +260,7 @@ def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]
 
     heads: the square picture of the model's size that stands above each style. None where no source has all its files.
     """
-    size = translator(job.model).model.config.image_size
+    size = translator(job.model, job.domains, job.wing).model.config.image_size
     missing = job.missing(sources)
     shown = [name for name in sources if name not in missing][:GRID]
     styles = list(job.styles)[:GRID]

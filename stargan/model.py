@@ -21,6 +21,7 @@ class Model:
     fan: FAN | None = None
     name: str = ""
     licence: str = ""
+    notes: tuple[str, ...] = ()  # what was guessed or left aside when it was read, a sentence each
     mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 
     @property

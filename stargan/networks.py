@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+IMAGE_SIZES = (64, 128, 256, 512, 1024)
 # Below this side the folded kernels gain nothing: the feature maps are small, the kernels large.
 FOLD_FROM = 16
 
@@ -40,8 +41,8 @@ class ModelConfig:
     mask_sizes: tuple[int, ...] = (32, 64, 128)
 
     def __post_init__(self) -> None:
-        if self.image_size not in (64, 128, 256, 512, 1024):
-            raise ValueError(f"image_size is {self.image_size}; it has to be 64, 128, 256, 512 or 1024")
+        if self.image_size not in IMAGE_SIZES:
+            raise ValueError(f"image_size is {self.image_size}; it has to be one of {', '.join(map(str, IMAGE_SIZES))}")
         if not self.domains or len(set(self.domains)) != len(self.domains):
             raise ValueError(f"domains are {list(self.domains)}; name at least one, each once")
         if self.w_hpf < 0:

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from stargan.cli.arguments import add_model, load_model
+
 
 def _count(text: str) -> int:
     value = int(text)
@@ -35,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--init-from", metavar="MODEL", help="start with the weights of a model, by name, .safetensors or .ckpt")
 
     match = commands.add_parser("match", help="fit the mapping network of a trained model to the styles of real pictures")
-    match.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    add_model(match, required=True)
     match.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/")
     match.add_argument("--out", type=Path, required=True, metavar="FILE", help="model to write (.safetensors)")
     match.add_argument("--cache", type=Path, default=Path("runs/cache"), help="for pictures (%(default)s)")
@@ -43,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     match.add_argument("--seed", type=int, default=0, help="of latents and pictures (default: %(default)s)")
 
     evaluate = commands.add_parser("evaluate", help="measure a model on the val split")
-    evaluate.add_argument("--model", nargs="+", required=True, help="names of models, or .safetensors or .ckpt files, side by side")
+    add_model(evaluate, required=True, nargs="+")
     evaluate.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/ and val/<domain>/")
     evaluate.add_argument("--photos", type=Path, help="folder of photographs to translate instead, and to measure likeness with")
     evaluate.add_argument("--out", type=Path, help="folder for JSON, grid and mean pictures (default: runs/evaluate/<model>)")
@@ -73,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
             kind.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
 
     card = commands.add_parser("card", help="make the pictures of a model's card")
-    card.add_argument("--model", required=True, help="a model's name, or a .safetensors or .ckpt file")
+    add_model(card, required=True)
     card.add_argument("--data", type=Path, required=True, help="folder with train/<domain>/ and val/<domain>/")
     card.add_argument("--out", type=Path, required=True, help="folder of the card")
     card.add_argument("--photo", type=Path, metavar="FILE", help="a photograph to show in every domain")
@@ -102,27 +104,25 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     if args.command == "fit":
-        from train import config
-        from train.run import loop
+        from train import config, loop
 
         start = [f"init_from={args.init_from}"] if args.init_from else []
         loop.fit(config.read(args.config, [*start, *args.set]))
     elif args.command == "match":
         import torch
 
-        from stargan import zoo
         from stargan.files import checkpoint
         from train import match
 
         _check_model_file(args.out)
-        model = zoo.load(args.model)
+        model = load_model(args)
         before, after = match.match_styles(model, args.data, steps=args.steps, cache=args.cache, seed=args.seed)
         checkpoint.save(model, args.out, dtype=torch.float16)
         print(f"energy distance of the styles: {before:.3f} before, {after:.3f} after; written to {args.out}")
     elif args.command == "evaluate":
         _evaluate(args)
     elif args.command == "prepare":
-        from train.data import prepare
+        from train import prepare
 
         if args.kind == "folder":
             print(prepare.folder(args.source, args.out, args.size, args.align, args.val_fraction, args.seed))
@@ -132,10 +132,9 @@ def run(args: argparse.Namespace) -> None:
             make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[args.kind]
             print(make(args.source, args.out))
     elif args.command == "card":
-        from stargan import zoo
         from train.judge import card
 
-        for path in card.make(zoo.load(args.model), args.data, args.out, args.photo, args.log, args.seed):
+        for path in card.make(load_model(args), args.data, args.out, args.photo, args.log, args.seed):
             print(f"wrote {path}")
     elif args.command == "bench":
         from train import config
@@ -149,12 +148,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from stargan import zoo
     from train.judge import evaluate, photographs, table
 
     options = {"outputs": args.outputs, "limit": args.limit, "seed": args.seed, "downloads": not args.no_downloads}
     names = _apart(args.model)
-    models = [zoo.load(name) for name in args.model]
+    models = [load_model(args, name) for name in args.model]
     found, folders = [], []
     for name, model in zip(names, models, strict=True):
         photos = photographs.read(args.photos, model.config.image_size, args.limit or photographs.COUNT) if args.photos else None

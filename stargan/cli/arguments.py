@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargan.cli.parsing import CommandError, number
+from stargan.cli.parsing import CommandError, names, number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -16,17 +16,28 @@ if TYPE_CHECKING:
     from stargan.model import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The model, and whether it may be downloaded: see `load_model`."""
-    parser.add_argument("--model", metavar="NAME", help="a model's name, or a .safetensors or .ckpt file (default: the bundled)")
+def add_model(parser: argparse.ArgumentParser, required: bool = False, nargs: str | None = None) -> None:
+    """The model, whether it may be downloaded, and what its file does not say: see `load_model`."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        nargs=nargs,
+        required=required,
+        help="a model's name, a file (.safetensors, or a checkpoint: .ckpt, .pt or .pth), or hf:user/name"
+        + " (default: the bundled)" * (not required),
+    )
     parser.add_argument(
         "--accept-licence",
         action="store_true",
         help="download a published model under its licence, where --model names one that is not here yet",
     )
+    parser.add_argument(
+        "--domains", type=names, metavar="A,B", help="names for the model's domains, in its order; published checkpoints have none"
+    )
+    parser.add_argument("--wing", metavar="FILE", help="the FAN of a published checkpoint with masks (wing.ckpt)")
 
 
 def add_psi(parser: argparse.ArgumentParser) -> None:
@@ -66,22 +77,25 @@ def model_name(options: argparse.Namespace) -> str:
     return zoo.DEFAULT if options.model is None else options.model
 
 
-def load_model(options: argparse.Namespace) -> Model:
-    """The model that is asked for, with a progress bar where it has to be downloaded."""
+def load_model(options: argparse.Namespace, name: str | None = None) -> Model:
+    """The model of that name, by default the one that is asked for, with a progress bar where it has to be downloaded."""
     from tqdm import tqdm
 
     from stargan import zoo
 
+    name = model_name(options) if name is None else name
     bar: tqdm | None = None
 
     def show(done: int, total: int | None) -> None:
         nonlocal bar
-        bar = bar or tqdm(total=total, unit="B", unit_scale=True, desc=options.model, dynamic_ncols=True)
+        bar = bar or tqdm(total=total, unit="B", unit_scale=True, desc=name, dynamic_ncols=True)
         bar.update(done - bar.n)
 
-    model = zoo.load(model_name(options), options.accept_licence, show)
+    model = zoo.load(name, options.accept_licence, show, options.domains, options.wing)
     if bar is not None:
         bar.close()
+    for note in model.notes:
+        print(f"{model.name}: {note}", file=sys.stderr)
     return model
 
 

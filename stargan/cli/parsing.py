@@ -79,3 +79,11 @@ def number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The type of an argument that is a list of different names, with commas between them."""
+    found = tuple(name.strip() for name in text.split(","))
+    if "" in found or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names, such as female,male")
+    return found

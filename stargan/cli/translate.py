@@ -38,10 +38,7 @@ HELP = "translate pictures into a domain"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source",
-        nargs="+",
-        metavar="SOURCE",
-        help="photographs of faces (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC), or folders of them",
+        "source", nargs="+", metavar="SOURCE", help="photographs of faces (PNG, JPEG, WebP, GIF, BMP or TIFF), or folders of them"
     )
     add_model(parser)
     parser.add_argument("--domain", required=True, help="a domain of the model, by its name")
@@ -123,9 +120,9 @@ def _translate_many(options: argparse.Namespace) -> int:
         raise CommandError("--grid needs the pictures of all processes; call again with it, and in one process, when they are done")
     sources = bulk.sources(map(Path, options.source), out)
     load_model(options)  # what has to be downloaded is here before workers look for it
-    model = bulk.translator(model_name(options)).model
+    model = bulk.translator(model_name(options), options.domains, options.wing).model
     styles, heads, failures = _styles(options, model)
-    job = bulk.Job(model_name(options), styles, out, not options.no_masks, aligner(options))
+    job = bulk.Job(model_name(options), styles, out, not options.no_masks, aligner(options), options.domains, options.wing)
     mine = bulk.shard(sources, rank, world)
     targets = [path for name in mine for path in job.targets(name).values()]
     bulk.open_folder(out, _request(options, model, job), targets, options.overwrite)

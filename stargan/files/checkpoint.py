@@ -1,11 +1,9 @@
-"""Models on disk: our safetensors with their configuration inside, and the published .ckpt. Nothing read here can run code."""
+"""Models on disk, as safetensors with their configuration inside. Nothing read here can run code."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,15 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
-from stargan.files import whole
-from stargan.model import Model, build
-from stargan.networks import Discriminator, HighPass, ModelConfig
+from stargan.files import published, whole
+from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, named
+from stargan.model import Model
+from stargan.networks import Discriminator, ModelConfig
 
 FORMAT = "stargan-v2"
-NETWORKS = ("generator", "mapping_network", "style_encoder")
-# Without a bound, a forged depth would keep the constructor of the hourglass busy for ever.
-MAX_FAN_DEPTH = 6
-
-
-class CheckpointError(ValueError):
-    """A model file that cannot be used; the sentence names the file, and the key where there is one."""
 
 
 def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
@@ -61,14 +53,18 @@ def save_discriminator(
     _write(tensors, {"format": FORMAT, "discriminator": json.dumps(dataclasses.asdict(config))}, Path(path), dtype)
 
 
-def load_discriminator(path: Path | str) -> tuple[Discriminator, ModelConfig]:
-    """Reads a discriminator written by `save_discriminator`, as float32; CheckpointError where the file is missing or wrong."""
-    tensors, metadata = _read(Path(path))
-    config = _configuration(ModelConfig, metadata, "discriminator", Path(path))
+def load_discriminator(path: Path | str, domains: Sequence[str] | None = None) -> tuple[Discriminator, ModelConfig]:
+    """Reads a discriminator, as float32: one written by `save_discriminator`, or that of a training run's checkpoint. domains: as
+    for `load`. CheckpointError where the file is missing or wrong, or has none."""
+    path = Path(path)
+    if path.suffix in published.SUFFIXES:
+        return published.load_discriminator(path, domains)
+    tensors, metadata = _read(path)
+    config = _configuration(ModelConfig, metadata, "discriminator", path)
     with torch.device("meta"):
         discriminator = Discriminator(config)
-    _fill({"discriminator": discriminator}, tensors, Path(path))
-    return discriminator, config
+    fill({"discriminator": discriminator}, tensors, path)
+    return discriminator, config if domains is None else named(config, domains, path)
 
 
 def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, dtype: torch.dtype) -> None:
@@ -78,26 +74,22 @@ def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, 
 
 
 def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
-    """Reads a model, always as float32: our safetensors, or a published .ckpt (see `load_published`)."""
+    """Reads a model, always as float32: our safetensors, or a checkpoint of a training run (see `published.load`).
+
+    domains: other names for the branches than the file has, in their order.
+    """
     path = Path(path)
-    if path.suffix == ".ckpt":
-        return load_published(path, domains)
+    if path.suffix in published.SUFFIXES:
+        return published.load(path, domains)
     tensors, metadata = _read(path)
     config = _configuration(ModelConfig, metadata, "config", path)
+    if domains is not None:
+        config = named(config, domains, path)
     fan = _configuration(FANConfig, metadata, "fan", path) if "fan" in metadata else None
-    model = _blank(config, fan, path)
+    model = blank(config, fan, path)
     model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
-    _fill(model.networks, tensors, path)
+    fill(model.networks, tensors, path)
     return model
-
-
-def _blank(config: ModelConfig, fan: FANConfig | None, path: Path) -> Model:
-    """A model without memory for its values yet, so that a forged size costs nothing."""
-    try:
-        with torch.device("meta"):
-            return build(config, fan)
-    except (RuntimeError, OverflowError) as error:
-        raise CheckpointError(f"{path} asks for networks that are too large; use another file") from error
 
 
 def load_fan(path: Path | str) -> FAN:
@@ -106,7 +98,7 @@ def load_fan(path: Path | str) -> FAN:
     config = _configuration(FANConfig, metadata, "fan", Path(path))
     with torch.device("meta"):
         fan = FAN(config)
-    _fill({"fan": fan}, tensors, Path(path))
+    fill({"fan": fan}, tensors, Path(path))
     return fan
 
 
@@ -156,164 +148,3 @@ def _like(value: Any, default: Any) -> bool:
         return isinstance(value, str) and bool(value)
     # base_channels is written as resolved, so that no whole number is 0 here.
     return isinstance(value, int) and 1 <= value < 2**20
-
-
-def _fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Loads tensors named `<network>.<key>`, all of them and no others."""
-    expected = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
-    for key in sorted(expected.keys() ^ tensors.keys()):
-        raise CheckpointError(f"{path} {'lacks' if key in expected else 'has a surplus'} key {key!r}; it is of another shape")
-    for key, tensor in tensors.items():
-        if tensor.shape != expected[key].shape:
-            raise CheckpointError(f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}")
-        if tensor.is_floating_point() != expected[key].is_floating_point() or tensor.is_complex():
-            raise CheckpointError(f"{key!r} of {path} is {tensor.dtype}, but has to be {expected[key].dtype}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
-    for name, net in networks.items():
-        # Copies, because a mapped file that is cut short later would bring the process down.
-        state = {key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous() for key, value in net.state_dict().items()}
-        net.load_state_dict(state, assign=True)
-        net.eval().requires_grad_(False)
-
-
-def load_published(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 0.0) -> Model:
-    """Reads a checkpoint as published (`100000_nets_ema.ckpt`): one dict of state_dicts `generator`, `mapping_network`,
-    `style_encoder` and, where there are masks, `fan`.
-
-    The configuration follows from the shapes. domains are names for the branches, `domain 0` and so on by default. w_hpf: the
-    divisor of the high-pass filter where the file may lack it, as its authors' first code did not save it.
-    """
-    path = Path(path)
-    content = _read_published(path)
-    if w_hpf and isinstance(content, dict) and isinstance(generator := content.get("generator"), dict):
-        generator.setdefault("hpf.filter", HighPass(w_hpf).filter)
-    tensors = _flat(content, path)
-    config = _infer(tensors, domains, path)
-    model = _blank(config, _infer_fan(tensors, path) if "fan" in content else None, path)
-    model.name = path.stem
-    _fill(model.networks, tensors, path)
-    return model
-
-
-def load_published_fan(path: Path | str) -> FAN:
-    """Reads the published FAN (`wing.ckpt`): what of its `state_dict` is not in our network belongs to its training."""
-    path = Path(path)
-    content = _read_published(path)
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise CheckpointError(f"{path} has no 'state_dict'; it is not the published FAN")
-    tensors = {f"fan.{key.removeprefix('module.')}": value for key, value in state.items() if isinstance(value, Tensor)}
-    with torch.device("meta"):
-        fan = FAN(_infer_fan(tensors, path))
-    wanted = {f"fan.{key}" for key in fan.state_dict()}
-    _fill({"fan": fan}, {key: value for key, value in tensors.items() if key in wanted}, path)
-    return fan
-
-
-def _read_published(path: Path) -> Any:
-    """What is in a .ckpt; what would run code is refused."""
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception:  # torch promises no set of exceptions for files that are broken or forbidden
-        raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off; fetch it again") from None
-
-
-def _flat(content: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors of a dict of state_dicts as `<network>.<key>`, without the prefix that DataParallel puts before keys."""
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no dict of networks; a published checkpoint has {', '.join(NETWORKS)}")
-    for name in [name for name in NETWORKS if name not in content]:
-        raise CheckpointError(f"{path} has no {name!r}; a published checkpoint holds {', '.join(NETWORKS)}")
-    tensors = {}
-    for name, state in content.items():
-        if name not in (*NETWORKS, "fan"):
-            raise CheckpointError(f"{path} has a surplus key {name!r}; it may hold {', '.join(NETWORKS)} and fan")
-        if not isinstance(state, dict) or not state or not all(isinstance(key, str) for key in state):
-            raise CheckpointError(f"{name!r} of {path} is no dict of tensors; the file is damaged")
-        prefix = "module." if all(key.startswith("module.") for key in state) else ""
-        for key, value in state.items():
-            dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-            if not dense or value.is_quantized:
-                raise CheckpointError(f"{name}.{key} of {path} is no dense tensor; the file is damaged")
-            tensors[f"{name}.{key.removeprefix(prefix)}"] = value
-    return tensors
-
-
-def _shape(tensors: Mapping[str, Tensor], key: str, dimensions: int, path: Path) -> torch.Size:
-    if key not in tensors:
-        raise CheckpointError(f"{path} lacks key {key!r}; it is no StarGAN v2 checkpoint")
-    shape = tensors[key].shape
-    if len(shape) != dimensions or 0 in shape:
-        raise CheckpointError(f"{key!r} of {path} is {list(shape)}, but has to have {dimensions} dimensions")
-    return shape
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """One more than the largest number that the pattern's group finds at the start of a key; 0 where it finds none."""
-    return max((int(match[1]) for key in tensors if (match := re.match(pattern, key))), default=-1) + 1
-
-
-def _infer_fan(tensors: Mapping[str, Tensor], path: Path) -> FANConfig:
-    """The FAN that tensors of these shapes belong to; the input size leaves no trace in them and is the published one."""
-    outputs = _shape(tensors, "fan.l0.weight", 4, path)[0]
-    depth = _count(tensors, r"fan\.m0\.b1_(\d{1,3})\.") - 1
-    if outputs not in (68, 69, 98, 99):
-        raise CheckpointError(f"'fan.l0.weight' of {path} makes {outputs} heatmaps, but has to make 68 or 98")
-    if not 1 <= depth <= MAX_FAN_DEPTH:
-        raise CheckpointError(f"'fan.m0' of {path} has {max(depth, 0)} levels, but has to have 1 to {MAX_FAN_DEPTH}")
-    boundary = outputs in (69, 99)
-    width = _shape(tensors, "fan.conv_last0.weight", 4, path)[0]
-    coords = _shape(tensors, "fan.conv1.conv.weight", 4, path)[1] == 6
-    try:
-        return FANConfig(outputs - boundary, width, depth=depth, coords=coords, boundary=boundary)
-    except ValueError as error:
-        raise CheckpointError(f"'fan' of {path} is of no known shape: {error}") from None
-
-
-def _infer(tensors: Mapping[str, Tensor], domains: Sequence[str] | None, path: Path) -> ModelConfig:
-    """The configuration that tensors of these shapes belong to."""
-
-    blocks = _count(tensors, r"style_encoder\.shared\.(\d{1,2})\.conv1\.weight") - 1
-    branches = _count(tensors, r"mapping_network\.unshared\.(\d{1,3})\.")
-    if domains is not None and len(domains) != branches:
-        raise CheckpointError(f"{path} has {branches} domains, but {len(domains)} names were given: {', '.join(domains)}")
-    w_hpf = 0.0
-    if "generator.hpf.filter" in tensors:
-        shape = _shape(tensors, "generator.hpf.filter", 2, path)
-        middle = tensors["generator.hpf.filter"][1, 1].item() if shape == (3, 3) else math.nan
-        if not 0 < middle < math.inf:
-            raise CheckpointError(f"'generator.hpf.filter' of {path} is no 3x3 high-pass filter; the file is damaged")
-        # 8 / w_hpf was rounded to float32, hence the rounding back.
-        w_hpf = float(f"{8 / middle:.6g}")
-    by_generator = _count(tensors, r"generator\.encode\.(\d{1,2})\.") + 2 - (w_hpf > 0)
-    if by_generator != blocks + 2:
-        raise CheckpointError(
-            f"{path}: the blocks of 'generator.encode' stand for 2**{by_generator} px and those of "
-            f"'style_encoder.shared' for 2**{blocks + 2} px; blocks are missing, or of two models"
-        )
-    hidden, latent = _shape(tensors, "mapping_network.shared.0.weight", 2, path)
-    style = _shape(tensors, "mapping_network.unshared.0.6.weight", 2, path)[0]
-    base = _shape(tensors, "generator.from_rgb.weight", 4, path)[0]
-    trunks = ("generator.encode.", "style_encoder.shared.")
-    widths = [v.shape[0] for k, v in tensors.items() if k.startswith(trunks) and v.dim() == 4]
-    try:
-        config = ModelConfig(
-            image_size=2**by_generator,
-            domains=tuple(domains) if domains is not None else tuple(f"domain {i}" for i in range(branches)),
-            style_dim=style,
-            latent_dim=latent,
-            hidden_dim=hidden,
-            w_hpf=w_hpf,
-            base_channels=base,
-            max_channels=max(widths),
-        )
-    except ValueError as error:
-        raise CheckpointError(f"{path} is of no known shape: {error}") from None
-    # With a cap that the widths never reach, any larger cap gives the same shapes; name the published one.
-    reached = config.width(int(math.log2(config.image_size)) - 2)
-    return dataclasses.replace(config, max_channels=512) if reached < config.max_channels else config

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stargan.files import checkpoint, places
+from stargan.faces.landmarks import load_fan68
+from stargan.fan import FAN
+from stargan.files import checkpoint, places, published
 from stargan.files.checkpoint import CheckpointError
 from stargan.files.download import Progress, ZooError, download
 from stargan.model import Model
 
-HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.safetensors))?")
+HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.(?:safetensors|ckpt|pt|pth)))?")
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,15 @@ def available() -> dict[str, Path]:
 
 
 def discriminator(name: str) -> Path | None:
-    """The file of the discriminator that was kept beside a model of that name, or in that file; None where there is none."""
-    path = checkpoint.discriminator_path(available().get(name, name))
-    return path if path.is_file() else None
+    """The file of the discriminator that was kept beside a model of that name, or in or beside that file; None where there is
+    none."""
+    path = Path(available().get(name, name))
+    if path.suffix not in published.SUFFIXES:
+        path = checkpoint.discriminator_path(path)
+        return path if path.is_file() else None
+    # As published, the averaged networks are in one file, the discriminator is with the others.
+    places = (path, path.with_name(path.name.replace("_nets_ema", "_nets")))
+    return next((place for place in places if place.is_file() and published.has_discriminator(place)), None)
 
 
 def downloadable() -> dict[str, Entry]:
@@ -110,29 +119,68 @@ def downloadable() -> dict[str, Entry]:
     return dict(PUBLISHED)
 
 
-def load(name: str, accept_licence: bool = False, progress: Progress | None = None) -> Model:
-    """The model of that name, in that file (.safetensors or a published .ckpt), or on the Hub: `hf:user/name`, where wished with
-    `@revision` and then `:file.safetensors`, model.safetensors by default.
+def load(
+    name: str,
+    accept_licence: bool = False,
+    progress: Progress | None = None,
+    domains: Sequence[str] | None = None,
+    wing: Path | str | None = None,
+) -> Model:
+    """The model of that name, in that file (.safetensors, or a checkpoint that `published.load` reads), or on the Hub:
+    `hf:user/name`, where wished with `@revision` and then `:file.safetensors`, model.safetensors by default.
 
     accept_licence: whether a published model may be downloaded under its `Entry.licence`. progress: as `download` calls it.
+    domains: names for its domains, in the order of its branches, instead of those that it has. wing: the file of its FAN
+    (`wing.ckpt`, or one of ours). Without it a checkpoint with masks takes the published FAN where that has been downloaded, and
+    else the bundled one; `Model.notes` says so.
 
     LicenceNotAccepted where a published model would have to be downloaded without; ZooError where there is none of these, or it
-    cannot be fetched; CheckpointError where the file cannot be used.
+    cannot be fetched; CheckpointError where a file cannot be used, or there are not as many domains.
     """
     models = available()
-    if name in models:
-        model = checkpoint.load(models[name])
-    elif name in PUBLISHED:
+    if name in PUBLISHED and name not in models:
         model = _published(PUBLISHED[name], accept_licence, progress)
-    elif name.startswith("hf:"):
-        model = checkpoint.load(_from_hub(name))
-    elif os.path.isfile(name):
-        model = checkpoint.load(name)
+        if domains is not None:
+            model.config = checkpoint.named(model.config, domains, PUBLISHED[name].folder)
     else:
-        names = ", ".join([*models, *PUBLISHED])
-        raise ZooError(f"there is no model {name!r}; give a model file, hf:user/name on the Hub, or one of {names}")
+        path = models.get(name) or _file(name, models)
+        model = checkpoint.load(path, domains)
+        if wing is None and model.fan is None and model.config.w_hpf and path.suffix in published.SUFFIXES:
+            model.fan, note = _lent_fan(path)
+            model.notes += (note,)
+    if wing is not None:
+        if not model.config.w_hpf:
+            raise ZooError(f"{name} was trained without masks, so that it has no use for a FAN; leave {wing} out")
+        model.fan = _fan(Path(wing))
     model.name = model.name or name
     return model
+
+
+def _file(name: str, models: Collection[str]) -> Path:
+    """The file that a name stands for which is no model's of this list."""
+    if name.startswith("hf:"):
+        return _from_hub(name)
+    if os.path.isfile(name):
+        return Path(name)
+    if os.path.isdir(name):
+        raise ZooError(f"{name} is a folder; give the file of a model in it, such as {os.path.join(name, 'model.safetensors')}")
+    names = ", ".join([*models, *PUBLISHED])
+    raise ZooError(f"there is no model {name!r}; give a model file, hf:user/name on the Hub, or one of {names}")
+
+
+def _fan(path: Path) -> FAN:
+    return published.load_fan(path) if path.suffix in published.SUFFIXES else checkpoint.load_fan(path)
+
+
+def _lent_fan(path: Path) -> tuple[FAN, str]:
+    """A FAN for a checkpoint that has masks, but none of its own, and a sentence on whose it is."""
+    beside = path.with_name("model.safetensors")
+    if beside.is_file() and (fan := checkpoint.load(beside).fan) is not None:
+        return fan, f"its masks come from the FAN of {beside.name} beside it"
+    for entry in PUBLISHED.values():
+        if entry.fan is not None and (wing := entry.folder / entry.fan.name).is_file():
+            return published.load_fan(wing), f"its masks come from the FAN of {entry.name}, which had been downloaded"
+    return load_fan68(), "its masks come from the bundled FAN, as it brings none; give its own by --wing wing.ckpt"
 
 
 def _published(entry: Entry, accept_licence: bool, progress: Progress | None) -> Model:
@@ -144,9 +192,9 @@ def _published(entry: Entry, accept_licence: bool, progress: Progress | None) ->
 
     path = fetch(entry.model)
     try:
-        model = checkpoint.load_published(path, entry.domains, entry.w_hpf)
+        model = published.load(path, entry.domains, entry.w_hpf)
         if model.fan is None and entry.fan is not None:
-            model.fan = checkpoint.load_published_fan(fetch(entry.fan))
+            model.fan = published.load_fan(fetch(entry.fan))
     except CheckpointError as error:
         raise ZooError(f"{error}; remove {entry.folder}, so that it is downloaded anew") from None
     model.name, model.licence = entry.name, entry.licence

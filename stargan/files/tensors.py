@@ -1,0 +1,64 @@
+"""From named tensors to networks: what all forms of files have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stargan.fan import FANConfig
+from stargan.model import Model, build
+from stargan.networks import ModelConfig
+
+NETWORKS = ("generator", "mapping_network", "style_encoder")
+# Without a bound, a forged depth would keep the constructor of the hourglass busy for ever.
+MAX_FAN_DEPTH = 6
+
+
+class CheckpointError(ValueError):
+    """A model file that cannot be used; the sentence names the file, and the key where there is one."""
+
+
+def named(config: ModelConfig, domains: Sequence[str], path: Path) -> ModelConfig:
+    """The configuration with other names for its domains, in the order of the branches."""
+    count = len(config.domains)
+    if len(domains) != count:
+        raise CheckpointError(
+            f"{path} has {count} domain{'s' * (count > 1)}, but {len(domains)} name{'s' * (len(domains) != 1)} for them: "
+            f"{', '.join(domains)}; name each, in the order of training (by default that of the folders' names)"
+        )
+    try:
+        return dataclasses.replace(config, domains=tuple(domains))
+    except ValueError as error:
+        raise CheckpointError(f"the names for the domains of {path} cannot be used: {error}") from None
+
+
+def blank(config: ModelConfig, fan: FANConfig | None, path: Path) -> Model:
+    """A model without memory for its values yet, so that a forged size costs nothing."""
+    try:
+        with torch.device("meta"):
+            return build(config, fan)
+    except (RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path} asks for networks that are too large; use another file") from error
+
+
+def fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Loads tensors named `<network>.<key>`, all of them and no others."""
+    expected = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+    for key in sorted(expected.keys() ^ tensors.keys()):
+        raise CheckpointError(f"{path} {'lacks' if key in expected else 'has a surplus'} key {key!r}; it is of another shape")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            raise CheckpointError(f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}")
+        if tensor.is_floating_point() != expected[key].is_floating_point() or tensor.is_complex():
+            raise CheckpointError(f"{key!r} of {path} is {tensor.dtype}, but has to be {expected[key].dtype}")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
+    for name, net in networks.items():
+        # Copies, because a mapped file that is cut short later would bring the process down.
+        state = {key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous() for key, value in net.state_dict().items()}
+        net.load_state_dict(state, assign=True)
+        net.eval().requires_grad_(False)

@@ -1,0 +1,272 @@
+"""Model files as people have them: what can be used is used, the rest is named, and what cannot is refused with what to give."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from material import TINY_FAN
+from torch import nn
+
+from stargan import bulk, zoo
+from stargan.fan import FANConfig
+from stargan.files import checkpoint, published
+from stargan.model import Model, build
+from stargan.networks import Discriminator, ModelConfig
+
+CONFIG = ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
+FAN_98 = FANConfig(width=16)
+
+
+def model(w_hpf: float = 1.0, fan: FANConfig | None = None, seed: int = 0) -> Model:
+    torch.manual_seed(seed)
+    return build(ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16, w_hpf=w_hpf), fan)
+
+
+def states(of: Model) -> dict[str, Any]:
+    return {name: OrderedDict(net.state_dict()) for name, net in of.networks.items()}
+
+
+def with_discriminator(of: Model) -> dict[str, Any]:
+    return states(of) | {"discriminator": OrderedDict(Discriminator(of.config).state_dict())}
+
+
+def flat(nets: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {f"{prefix}{name}.{key}": value for name, state in nets.items() for key, value in state.items()}
+
+
+def same(a: Model, b: Model) -> bool:
+    x, y = flat(states(a)), flat(states(b))
+    shared = [k for k in x if not k.startswith("fan.")]
+    return all(torch.equal(x[k], y[k]) for k in shared) and a.config.image_size == b.config.image_size
+
+
+@pytest.fixture(autouse=True)
+def nothing_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STARGAN_CACHE", str(tmp_path / "cache"))
+
+
+AVERAGED, RAW = model(seed=1), model(seed=2)
+FORMS: dict[str, tuple[Callable[[], Any], Model, tuple[str, ...]]] = {
+    "published": (lambda: states(AVERAGED), AVERAGED, ()),
+    "with a discriminator": (lambda: with_discriminator(RAW), RAW, ("left aside in {}: discriminator", "not the averaged ones")),
+    "our training checkpoint": (
+        lambda: {
+            "iteration": 7, "best": {}, "networks": with_discriminator(RAW), "averaged": states(AVERAGED), "optimisers": {"x": {}},
+            "run": {"domains": ["cold", "warm"], "sources": [], "name": "mine", "licence": "CC0"},
+        },
+        AVERAGED,
+        ("left aside in {}: networks, optimisers, discriminator",),
+    ),
+    "averages beside the others": (
+        lambda: {**with_discriminator(RAW), **{f"{k}_ema": v for k, v in states(AVERAGED).items()}, "epoch": 3},
+        AVERAGED,
+        ("left aside in {}: discriminator",),
+    ),
+    "averages under a key": (
+        lambda: {"nets": states(RAW), "nets_ema": states(AVERAGED), "step": torch.tensor(3)},
+        AVERAGED,
+        ("left aside in {}: nets",),
+    ),
+    "one flat dict": (lambda: flat(states(AVERAGED)), AVERAGED, ()),
+    "a flat dict with averages": (
+        lambda: {"state_dict": {**flat(states(RAW)), **{k.replace(".", "_ema.", 1): v for k, v in flat(states(AVERAGED)).items()}}},
+        AVERAGED,
+        (),
+    ),
+    "of DataParallel": (lambda: {n: {f"module.{k}": v for k, v in s.items()} for n, s in states(RAW).items()}, RAW, ()),
+    "with the arguments of its script": (
+        lambda: {"args": argparse.Namespace(img_size=64, lr=1e-4), "state_dict": states(RAW), "optimizer": {"g": {"groups": []}}},
+        RAW,
+        (),
+    ),
+    "with further networks": (
+        lambda: {**states(RAW), "critic": {"weight": torch.zeros(1)}}, RAW, ("left aside in {}: critic",)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth"])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_can_be_used_is_used_and_the_rest_is_named(tmp_path: Path, form: str, suffix: str) -> None:
+    content, wanted, sentences = FORMS[form]
+    path = tmp_path / f"nets{suffix}"
+    torch.save(content(), path)
+    found = zoo.load(str(path))
+    assert same(wanted, found)
+    said = "\n".join(found.notes)
+    for sentence in sentences:
+        assert sentence.format(path.name) in said
+    if form == "our training checkpoint":
+        assert (found.name, found.licence, found.config.domains) == ("mine", "CC0", ("cold", "warm"))
+    else:
+        assert found.config.domains == ("domain 1", "domain 2") and "domain 1, domain 2; give others by --domains" in said
+    assert "FAN" in said and found.fan is not None
+
+
+def test_source_only_domains_of_a_training_checkpoint_are_no_domains(tmp_path: Path) -> None:
+    run = {"domains": ["a"], "sources": ["b"], "name": "mine"}
+    torch.save({"averaged": states(RAW), "networks": with_discriminator(RAW), "run": run}, tmp_path / "checkpoint-1.pt")
+    found = zoo.load(str(tmp_path / "checkpoint-1.pt"))
+    assert found.config.domains == ("a",) and len(found.style_encoder.unshared) == len(found.mapping_network.unshared) == 1
+    assert torch.equal(found.style_encoder.unshared[0].weight, RAW.style_encoder.unshared[0].weight)
+    judge, config = checkpoint.load_discriminator(tmp_path / "checkpoint-1.pt")
+    assert judge.main[-1].out_channels == 1 and config == found.config
+
+
+def test_a_discriminator_is_found_in_the_file_or_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "100_nets_ema.ckpt"
+    torch.save(states(AVERAGED), path)
+    assert zoo.discriminator(str(path)) is None
+    with pytest.raises(checkpoint.CheckpointError, match="has no discriminator"):
+        checkpoint.load_discriminator(path)
+    content = with_discriminator(RAW)
+    torch.save(content, tmp_path / "100_nets.ckpt")
+    assert zoo.discriminator(str(path)) == zoo.discriminator(str(tmp_path / "100_nets.ckpt")) == tmp_path / "100_nets.ckpt"
+    judge, config = checkpoint.load_discriminator(tmp_path / "100_nets.ckpt", ("female", "male"))
+    assert config.domains == ("female", "male")
+    assert torch.equal(judge.main[0].weight, content["discriminator"]["main.0.weight"])
+
+
+def test_a_training_checkpoint_without_facts_has_them_beside_it(tmp_path: Path) -> None:
+    torch.save({"averaged": states(RAW), "networks": with_discriminator(RAW)}, tmp_path / "checkpoint-1.pt")
+    (tmp_path / "config.json").write_text(json.dumps({"domains": ["cold", "warm"], "name": "older"}))
+    assert zoo.load(str(tmp_path / "checkpoint-1.pt")).config.domains == ("cold", "warm")
+    (tmp_path / "config.json").write_text("{")
+    assert zoo.load(str(tmp_path / "checkpoint-1.pt")).config.domains == ("domain 1", "domain 2")
+
+
+def test_the_filter_is_a_constant(tmp_path: Path) -> None:
+    content = states(model(w_hpf=1.0))
+    del content["generator"]["hpf.filter"]
+    torch.save(content, tmp_path / "nets.ckpt")
+    found = published.load(tmp_path / "nets.ckpt")
+    assert found.config.w_hpf == 1.0 and any("high-pass filter" in note for note in found.notes)
+    assert torch.equal(found.generator.hpf.filter, model(w_hpf=1.0).generator.hpf.filter)
+    assert published.load(tmp_path / "nets.ckpt", w_hpf=4.0).config.w_hpf == 4.0
+    torch.save(states(model(w_hpf=0.0)), tmp_path / "free.ckpt")
+    assert published.load(tmp_path / "free.ckpt").config.w_hpf == 0.0
+
+
+def wing(path: Path) -> nn.Module:
+    fan = build(CONFIG, FAN_98).fan
+    torch.save({"epoch": 1, "state_dict": {**fan.state_dict(), "l1.weight": torch.zeros(1)}}, path)
+    return fan
+
+
+def test_its_fan_is_given_or_was_downloaded_or_lent(tmp_path: Path) -> None:
+    torch.save(states(RAW), tmp_path / "nets.ckpt")
+    name = str(tmp_path / "nets.ckpt")
+    lent = zoo.load(name)
+    assert lent.fan.config.landmarks == 68 and any("--wing wing.ckpt" in note for note in lent.notes)
+    given = wing(tmp_path / "wing.ckpt")
+    found = zoo.load(name, wing=tmp_path / "wing.ckpt")
+    assert torch.equal(found.fan.conv1.conv.weight, given.conv1.conv.weight)
+    assert not any("mask" in note for note in found.notes)
+    checkpoint.save_fan(build(CONFIG, TINY_FAN).fan, tmp_path / "fan.safetensors")
+    assert zoo.load(name, wing=tmp_path / "fan.safetensors").fan.config == TINY_FAN
+    here = tmp_path / "cache" / "celeba-hq-256" / "wing.ckpt"
+    here.parent.mkdir(parents=True)
+    here.write_bytes((tmp_path / "wing.ckpt").read_bytes())
+    found = zoo.load(name)
+    assert found.fan.config == FAN_98 and any("celeba-hq-256" in note for note in found.notes)
+
+
+def test_the_fan_of_a_run_lies_in_its_model(tmp_path: Path) -> None:
+    torch.save({"averaged": states(RAW), "networks": with_discriminator(RAW)}, tmp_path / "checkpoint-1.pt")
+    checkpoint.save(model(fan=TINY_FAN), tmp_path / "model.safetensors")
+    assert zoo.load(str(tmp_path / "checkpoint-1.pt")).fan.config == TINY_FAN
+
+
+def test_a_fan_for_a_model_without_masks_is_refused(tmp_path: Path) -> None:
+    torch.save(states(model(w_hpf=0.0)), tmp_path / "nets.ckpt")
+    wing(tmp_path / "wing.ckpt")
+    with pytest.raises(zoo.ZooError, match="trained without masks"):
+        zoo.load(str(tmp_path / "nets.ckpt"), wing=tmp_path / "wing.ckpt")
+
+
+@pytest.mark.parametrize("form", ["nets.ckpt", "model.safetensors"])
+def test_domains_are_named(tmp_path: Path, form: str) -> None:
+    path = tmp_path / form
+    if form.endswith(".ckpt"):
+        torch.save(states(RAW), path)
+    else:
+        checkpoint.save(RAW, path)
+    found = zoo.load(str(path), domains=("female", "male"))
+    assert found.config.domains == ("female", "male") and not any("names" in note for note in found.notes)
+    assert bulk.translator(str(path), ("female", "male")).model.config.domains == ("female", "male")
+    for names in (("one",), ("a", "b", "c")):
+        with pytest.raises(checkpoint.CheckpointError, match=rf"{form} has 2 domains, but {len(names)} name"):
+            zoo.load(str(path), domains=names)
+    with pytest.raises(checkpoint.CheckpointError, match="each once"):
+        zoo.load(str(path), domains=("a", "a"))
+
+
+class Program(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def coloured(channels: int) -> dict[str, Any]:
+    content = states(RAW)
+    for name, key in (("generator", "from_rgb.weight"), ("style_encoder", "shared.0.weight")):
+        content[name][key] = torch.zeros(content[name][key].shape[0], channels, 3, 3)
+    return content
+
+
+def oblong() -> dict[str, Any]:
+    content = states(RAW)
+    old = content["style_encoder"]["shared.6.weight"]
+    content["style_encoder"]["shared.6.weight"] = torch.zeros(*old.shape[:2], 4, 8)
+    return content
+
+
+def small() -> dict[str, Any]:
+    """As if for 32 px: a block less in generator and style encoder."""
+    content = states(RAW)
+    content["generator"] = {k: v for k, v in content["generator"].items() if not k.startswith("encode.4.")}
+    encoder = {k: v for k, v in content["style_encoder"].items() if not k.startswith("shared.4.")}
+    content["style_encoder"] = {k.replace("shared.6.", "shared.5."): v for k, v in encoder.items()}
+    return content
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "optimisers": (
+        lambda p: torch.save({name: {"state": {}, "param_groups": [{"lr": 1.0}]} for name in published.NETWORKS}, p),
+        r"state of optimisers.*give the \*_nets_ema",
+    ),
+    "a FAN": (wing, r"face alignment network; give it by --wing"),
+    "a generator": (lambda p: torch.save(RAW.generator.state_dict(), p), "holds a generator alone; a model needs"),
+    "a style encoder": (lambda p: torch.save(RAW.style_encoder.state_dict(), p), "holds a style encoder alone"),
+    "a mapping network": (lambda p: torch.save(RAW.mapping_network.state_dict(), p), "holds a mapping network alone"),
+    "two of three": (lambda p: torch.save({k: v for k, v in states(RAW).items() if k != "style_encoder"}, p), "'style_encoder'"),
+    "another network": (lambda p: torch.save({"main.0.weight": torch.zeros(1)}, p), r"holds no StarGAN v2 \(but main.0.weight\)"),
+    "a whole module": (lambda p: torch.save(RAW.generator, p), r"program objects \(stargan.networks.Generator\).*state_dict"),
+    "a TorchScript program": (lambda p: torch.jit.script(Program()).save(str(p)), "TorchScript program"),
+    "grey pictures": (lambda p: torch.save(coloured(1), p), "pictures of 1 channels; only models for three"),
+    "pictures with alpha": (lambda p: torch.save(coloured(4), p), "pictures of 4 channels; only models for three"),
+    "oblong pictures": (lambda p: torch.save(oblong(), p), "pictures of 128 x 64 px; only models for square"),
+    "small pictures": (lambda p: torch.save(small(), p), "pictures of 32 px; only models for 64, 128, 256, 512, 1024 px"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth"])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_used_says_what_to_give(tmp_path: Path, kind: str, suffix: str) -> None:
+    write, sentence = REFUSED[kind]
+    path = tmp_path / f"x{suffix}"
+    write(path)
+    with pytest.raises(checkpoint.CheckpointError, match=sentence) as error:
+        zoo.load(str(path))
+    assert str(path) in str(error.value) and "surplus" not in str(error.value)
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(zoo.ZooError, match=r"is a folder; give the file of a model in it, such as .*model\.safetensors"):
+        zoo.load(str(tmp_path))

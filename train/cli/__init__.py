@@ -1,1 +1,0 @@
-"""python -m train: the trainer on the command line."""

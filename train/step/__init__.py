@@ -1,1 +1,0 @@
-"""What one iteration computes: losses, augmentation, updates. It knows no files, clocks and logs."""
