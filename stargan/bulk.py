@@ -26,6 +26,7 @@ from stargan import zoo
 from stargan.faces.align import align
 from stargan.files import whole
 from stargan.media import images
+from stargan.media.reading import NAMES
 from stargan.model import Model
 from stargan.translate import Translator
 
@@ -96,7 +97,7 @@ def _find(paths: Iterable[Path], out: Path) -> dict[Path, str]:
                 raise BulkError(f"{out} holds the sources; write into another folder")
             inside = [file for file in sorted(path.rglob("*")) if _is_picture(file, path, out)]
             if not inside:
-                raise BulkError(f"there are no pictures in {path}; use PNG, JPEG, WebP, GIF, BMP or TIFF")
+                raise BulkError(f"there are no pictures in {path}; use {NAMES}")
             found |= {file: file.relative_to(path).with_suffix("").as_posix() for file in inside}
         elif path.exists():
             found[path] = path.stem

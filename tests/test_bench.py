@@ -15,8 +15,10 @@ from stargan.media import images
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
-from train import config, loop
+from train import config
 from train.judge import bench as training
+from train.step.state import State
+from train.step.update import iterate
 
 SHAPE = {"image_size": 64, "domains": ("a", "b"), "hidden_dim": 16, "base_channels": 4, "max_channels": 16}
 
@@ -69,10 +71,10 @@ def test_the_papers_iteration_moves_the_weights_alike() -> None:
     settings = config.from_mapping(
         SHAPE_OF_RUN | {"exact": True, "precision": "fp32", "batch": 2, "device": "cpu", "w_hpf": 1.0, "lr": 1e-3}
     )
-    plain, ours = training.plain_state(settings), loop.State(settings, training.load_fan68())
+    plain, ours = training.plain_state(settings), State(settings, training.load_fan68())
     start = {k: v.clone() for k, v in ours.generator.state_dict().items()}
     first = training.plain_iteration(plain, training.random_batch(settings, torch.contiguous_format))
-    second = loop.iterate(ours, training.random_batch(settings))
+    second = iterate(ours, training.random_batch(settings))
     for key, value in first.items():
         assert second[key].item() == pytest.approx(value.item(), rel=2e-3), key
     moved = [(ours.generator.state_dict()[k] - v).norm() for k, v in start.items()]

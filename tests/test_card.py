@@ -13,8 +13,8 @@ from skimage import data as photographs
 
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import loop
 from train.judge import card
+from train.step.state import initialize
 
 
 def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path, tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path
     shape = ModelConfig(image_size=64, domains=("cold", "warm"), hidden_dim=16, base_channels=4, max_channels=8)
     model = build(shape, TINY_FAN)
     for net in model.networks.values():
-        loop.initialize(net)
+        initialize(net)
     Image.fromarray(photographs.astronaut()).save(tmp_path / "photo.png")
     found = [{"D/latent_real": 9 / i, "D/latent_fake": 0.5, "G/latent_cyc": 1 / i} for i in range(1, 40)]
     lines = [{"iteration": i, "seconds": i} | losses for i, losses in enumerate(found, 1)]

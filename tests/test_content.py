@@ -12,8 +12,8 @@ from material import portrait
 from torchvision.models import mobilenet_v2
 
 from stargan.media import images
-from train import content
 from train.config import ConfigError
+from train.step import content
 
 
 @pytest.fixture(scope="module")

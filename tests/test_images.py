@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from material import portrait
-from PIL import Image
+from PIL import Image, ImageCms
 
-from stargan.media import images
+from stargan.media import images, reading
 from stargan.media.images import ImageError
 
 
@@ -25,7 +26,7 @@ def difference(a: Image.Image, b: Image.Image) -> float:
     return float(np.abs(np.asarray(a, np.float32) - np.asarray(b.convert("RGB"), np.float32)).mean())
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_every_format_is_read(format: str, tmp_path: Path) -> None:
     original = portrait(1, 64)
     (tmp_path / "a").write_bytes(encoded(original, format))
@@ -76,18 +77,92 @@ def test_sixteen_bit_grey_keeps_its_range() -> None:
     assert np.asarray(images.read(encoded(Image.fromarray(dark), "PNG"))).max() <= 1
 
 
-def test_the_first_frame_of_an_animation_is_taken() -> None:
+@pytest.mark.parametrize("bits", [10, 12])
+def test_grey_of_few_bits_in_a_file_of_sixteen_is_scaled_by_its_range(bits: int) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
+    found = np.asarray(images.read(encoded(Image.fromarray(ramp), "PNG")))[..., 0]
+    assert np.abs(found - ramp / (2**bits - 1) * 255).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
     frames = [Image.new("RGB", (40, 40), c) for c in ("red", "blue")]
-    found = images.read(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert found.getpixel((1, 1)) == (255, 0, 0)
+    found = images.read(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
+    assert np.abs(np.subtract(found.getpixel((1, 1)), (255, 0, 0))).max() < 8
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n", b"<svg xmlns='x'/>"])
-def test_what_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="PNG, JPEG, WebP, GIF, BMP or TIFF"):
+def profile(red: tuple[float, float]) -> bytes:
+    """sRGB's profile with other red, as D50 chromaticity x and y: what a wide-gamut camera may embed."""
+    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    x, y = red
+    for i in range(int.from_bytes(content[128:132], "big")):
+        entry = 132 + 12 * i
+        at = int.from_bytes(content[entry + 4 : entry + 8], "big")
+        if content[entry : entry + 4] == b"rXYZ":
+            luminance = 0.25
+            xyz = (x / y * luminance, luminance, (1 - x - y) / y * luminance)
+            for k, value in enumerate(xyz):
+                content[at + 8 + 4 * k : at + 12 + 4 * k] = round(value * 65536).to_bytes(4, "big", signed=True)
+        if content[entry : entry + 4] == b"desc":
+            size = int.from_bytes(content[entry + 8 : entry + 12], "big")
+            content[at : at + size] = bytes(content[at : at + size]).replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB", b"wide")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_colour_profiles_are_converted(format: str) -> None:
+    muted = Image.new("RGB", (64, 64), (180, 90, 90))
+    quality = {} if format in ("PNG", "TIFF") else {"quality": 95}
+    content = encoded(muted, format, icc_profile=profile((0.7, 0.3)), **quality)
+    red, green, _ = images.read(content).getpixel((32, 32))
+    # Red is purer in the wide space.
+    assert red > 186 and green < 88
+    assert images.read(content).info == {}
+
+
+def test_profiles_that_do_not_fit_are_passed_over() -> None:
+    grey = Image.new("L", (64, 64), 90)
+    for broken in (b"nonsense", profile((0.7, 0.3))):
+        assert images.read(encoded(grey, "PNG", icc_profile=broken)).getpixel((3, 3)) == (90, 90, 90)
+    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    muted = images.read(encoded(Image.new("RGB", (64, 64), (180, 90, 90)), "PNG", icc_profile=same))
+    assert muted.getpixel((3, 3)) == (180, 90, 90)
+
+
+def test_transparency_goes_with_a_profile() -> None:
+    clear = Image.new("RGBA", (64, 64), (180, 90, 90, 0))
+    assert images.read(encoded(clear, "PNG", icc_profile=profile((0.7, 0.3)))).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_a_data_uri_is_read() -> None:
+    content = base64.b64encode(encoded(portrait(6, 64), "PNG")).decode()
+    assert difference(images.read(f"data:image/png;base64,{content}"), portrait(6, 64)) == 0
+    for broken in ("data:image/png;base64,???", "data:image/png;base64,", "data:image/png"):
+        with pytest.raises(ImageError, match="the data URI holds no picture"):
+            images.read(broken)
+    with pytest.raises(ImageError, match="the data URI is not a picture"):
+        images.read("data:text/plain;base64,aGVsbG8=")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"hello", "is not a picture that can be read"),
+        (b"%PDF-1.4", "is a PDF document, which is not read; save it as PNG"),
+        (b"\x89PNG\r\n\x1a\n", "is a PNG picture that is broken or cut off"),
+        (b"  <svg xmlns='x'/>", "is an SVG drawing, which"),
+        (b"8BPS\0\1", "is a Photoshop document, which"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "is a JPEG XL picture, which"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "is a video, which"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC picture that is broken"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_name(content: bytes, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=f"this file {sentence}.*JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"):
         images.read(content)
     (tmp_path / "holiday.png").write_bytes(content)
-    with pytest.raises(ImageError, match=r"holiday\.png"):
+    with pytest.raises(ImageError, match=rf"^holiday\.png {sentence}"):
         images.read(tmp_path / "holiday.png")
 
 
@@ -99,12 +174,34 @@ def test_broken_and_missing_files_are_refused(tmp_path: Path) -> None:
         images.read(tmp_path / "none.png")
 
 
-def test_size_limits() -> None:
-    with pytest.raises(ImageError, match="42 megapixels"):
-        images.read(encoded(Image.new("L", (7000, 6000)), "PNG"))
+def test_size_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match="31 x 400"):
         images.read(Image.new("RGB", (31, 400)))
+    with pytest.raises(ImageError, match="1 x 1 px; each side needs at least 32"):
+        images.read(encoded(Image.new("RGB", (1, 1)), "PNG"))
     assert images.read(Image.new("RGB", (32, 400))).size == (32, 400)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 2_000_000)
+    with pytest.raises(ImageError, match="the picture has 4 megapixels; at most 2 are taken"):
+        images.read(Image.new("L", (2000, 2000)))
+    monkeypatch.setitem(reading.MAX_PIXELS_OF, "WEBP", 1_000_000)
+    with pytest.raises(ImageError, match="at most 1 of a WEBP are taken"):
+        images.read(encoded(Image.new("L", (1000, 1500)), "WEBP"))
+
+
+@pytest.mark.parametrize(("format", "mode"), [("JPEG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("TIFF", "I;16"), ("TIFF", "CMYK")])
+def test_a_large_picture_is_kept_smaller(format: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "KEPT_PIXELS", 200_000)
+    monkeypatch.setattr(reading, "STRIP", 50_000)
+    original = portrait(7, 64).resize((700, 500), Image.Resampling.BICUBIC)
+    wide = Image.fromarray(np.asarray(original.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else original.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(wide, format) if format == "TIFF" else encoded(wide, format, exif=exif)
+    found = images.read(content)
+    assert sorted(found.size) == [250, 350]
+    upright = found if format == "TIFF" else found.rotate(90, expand=True)
+    wanted = (original.convert("L") if mode == "I;16" else original).resize((350, 250))
+    assert difference(upright, wanted) < (20 if mode == "P" else 6)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:

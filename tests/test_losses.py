@@ -10,9 +10,12 @@ import torch
 from material import GOLDEN, fill, recipe
 
 from stargan.fan import FAN
-from train import loop, losses
-from train.augment import NUMBERS, diff_augment
 from train.config import TrainConfig
+from train.step import losses
+from train.step.augment import NUMBERS, diff_augment
+from train.step.batch import Batch
+from train.step.state import State
+from train.step.update import iterate
 
 # The first iteration agrees to 3e-4. Its steps go by the signs of gradients (Adam without a first moment), which rounding decides
 # where a gradient is about zero: the plain algorithm itself, run on one thread instead of two, gives another second iteration by
@@ -34,7 +37,7 @@ def test_golden_losses(case: str) -> None:
         exact=True,
         precision="fp32",
     )
-    state = loop.State(config, fill(FAN(), "fan").requires_grad_(False) if config.w_hpf else None)
+    state = State(config, fill(FAN(), "fan").requires_grad_(False) if config.w_hpf else None)
     for name, net in state.networks.items():
         fill(net, name)
         if name in state.averaged:
@@ -44,8 +47,8 @@ def test_golden_losses(case: str) -> None:
         x_real, x_ref, x_ref2 = (recipe.image(b + j, 2, size) for j in range(3))
         z, z2 = recipe.normal(b + 3, 2, 16), recipe.normal(b + 4, 2, 16)
         noise = torch.zeros(2, 2, 3, NUMBERS)
-        batch = loop.Batch(x_real, torch.tensor([0, 1]), x_ref, x_ref2, torch.tensor([domains - 1, 0]), z, z2, noise)
-        found = {k: v.item() for k, v in loop.iterate(state, batch).items()}
+        batch = Batch(x_real, torch.tensor([0, 1]), x_ref, x_ref2, torch.tensor([domains - 1, 0]), z, z2, noise)
+        found = {k: v.item() for k, v in iterate(state, batch).items()}
         assert found.keys() == wanted.keys()
         for key in wanted:
             assert found[key] == pytest.approx(wanted[key], rel=TOLERANCE[i]), f"{key} of iteration {i}"

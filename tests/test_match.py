@@ -12,8 +12,9 @@ from material import TINY_FAN
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import loop, match
+from train import match
 from train.__main__ import main
+from train.step.state import initialize
 
 
 def tiny(domains: tuple[str, ...] = ("cold", "warm")) -> checkpoint.Model:
@@ -22,7 +23,7 @@ def tiny(domains: tuple[str, ...] = ("cold", "warm")) -> checkpoint.Model:
         torch.manual_seed(0)
         model = build(shape, TINY_FAN, name="tiny")
         for net in model.networks.values():
-            loop.initialize(net)
+            initialize(net)
     model.licence = "CC BY 4.0"
     return model
 

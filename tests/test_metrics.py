@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import config, data, loop
+from train import config, data
 from train.__main__ import main
 from train.judge import classifier, distances, evaluate, table, translations
+from train.run import loop
 
 
 def tiny(**changes: object) -> checkpoint.Model:
@@ -224,7 +225,7 @@ def test_a_run_keeps_its_best(two_colours: Path, tmp_path: Path, monkeypatch: py
     settings = {"data": str(two_colours), "runs": str(tmp_path), "name": "r", "image_size": 64}
     settings |= {"base_channels": 4, "max_channels": 8}
     settings |= {"iterations": 6, "evaluate_every": 2, "save_every": 100, "keep": 1, "batch": 2, "w_hpf": 0.0, "sample_every": 100}
-    monkeypatch.setattr("train.records.EVALUATED", (2, 2))
+    monkeypatch.setattr("train.run.records.EVALUATED", (2, 2))
     monkeypatch.setattr(classifier, "train_classifier", lambda train, *a: classifier.Classifier(len(train.domains)).eval())
     state = loop.fit(config.from_mapping(settings))
     assert state.best == {"iteration": 4, "score": 2.0}

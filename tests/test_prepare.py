@@ -14,8 +14,9 @@ from material import portrait
 from PIL import Image
 from skimage import data as samples
 
-from train import data, prepare
-from train.prepare import PrepareError, Report
+from train import data
+from train.data import prepare
+from train.data.prepare import PrepareError, Report
 
 
 def files(root: Path) -> list[str]:

@@ -173,7 +173,7 @@ def test_dry_run_writes_a_folder_that_starts_alone(tmp_path):
     assert sorted(listed) == sorted(held), "the plan is not what is there, or the page left something behind"
     assert {"README.md", "app.py", "LICENSE", "requirements.txt", ".gitattributes", "stargan/ui/style.css"} <= set(held)
     assert not [p for p in held if re.search(r"^(tests|runs|data)/|__pycache__|\.pyc$|\.csv$|/\.", p)]
-    for name in ("app.py", "requirements.txt", "weights/portraits-128/model.safetensors", "train/ui.py"):
+    for name in ("app.py", "requirements.txt", "weights/portraits-128/model.safetensors", "train/ui/__init__.py"):
         assert held[name] == (ROOT / name).read_bytes()
     assert held[".gitattributes"].decode().splitlines()[1] == "*.safetensors filter=lfs diff=lfs merge=lfs -text"
     readme = held["README.md"].decode()

@@ -21,7 +21,12 @@ from PIL import Image
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import config, data, loop, losses, records
+from train import config, data
+from train.run import loop
+from train.step import losses
+from train.step.batch import sample_batch
+from train.step.state import State
+from train.step.update import iterate
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = {
@@ -53,7 +58,7 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def weights(state: loop.State) -> dict[str, torch.Tensor]:
+def weights(state: State) -> dict[str, torch.Tensor]:
     return {f"{name}.{k}": v.clone() for name, net in state.networks.items() for k, v in net.state_dict().items()}
 
 
@@ -83,8 +88,8 @@ def test_accumulation_gives_the_gradients_of_the_whole_batch(picture_folder: Pat
     found = []
     for parts in (1, 2):
         # Standing still, so that no step amplifies the rounding of the one before.
-        state = loop.State(settings(picture_folder, tmp_path, accumulate=parts, lr=0.0, mapping_lr=0.0), None)
-        log = loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        state = State(settings(picture_folder, tmp_path, accumulate=parts, lr=0.0, mapping_lr=0.0), None)
+        log = iterate(state, sample_batch(state.config, pictures, 0))
         gradients = {k: p.grad for net in state.networks.values() for k, p in net.named_parameters() if p.grad is not None}
         found.append((log, gradients))
     (one, whole), (two, parted) = found
@@ -115,8 +120,8 @@ def test_clipping_bounds_a_step(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     norms = []
     for clip in (0.0, 1e-3):
-        state = loop.State(settings(picture_folder, tmp_path, clip=clip), None)
-        loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        state = State(settings(picture_folder, tmp_path, clip=clip), None)
+        iterate(state, sample_batch(state.config, pictures, 0))
         norms.append(torch.nn.utils.get_total_norm([p.grad for p in state.discriminator.parameters()]).item())
     assert norms[0] > 1e-2 and norms[1] == pytest.approx(1e-3, rel=1e-3)
 
@@ -125,10 +130,10 @@ def test_learning_rates_fall_to_zero_at_the_end(picture_folder: Path, tmp_path: 
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     moved = {}
     for lr_decay, iteration in ((0, 0), (4, 0), (4, 3), (4, 4)):
-        state = loop.State(settings(picture_folder, tmp_path, lr_decay=lr_decay), None)
+        state = State(settings(picture_folder, tmp_path, lr_decay=lr_decay), None)
         state.iteration = iteration
         before = weights(state)["discriminator.main.0.weight"]
-        loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        iterate(state, sample_batch(state.config, pictures, 0))
         moved[lr_decay, iteration] = weights(state)["discriminator.main.0.weight"] - before
     torch.testing.assert_close(moved[4, 0], moved[0, 0])
     assert moved[4, 3].norm() / moved[0, 0].norm() == pytest.approx(0.25, rel=0.05)
@@ -137,24 +142,24 @@ def test_learning_rates_fall_to_zero_at_the_end(picture_folder: Path, tmp_path: 
 
 def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
-    state = loop.State(settings(picture_folder, tmp_path), None)
+    state = State(settings(picture_folder, tmp_path), None)
     before = weights(state)
     with monkeypatch.context() as patch:
         patch.setattr(losses, "cycle", lambda source, back: (back - source).abs().mean() * float("nan"))
-        log = loop.iterate(state, loop.sample_batch(state.config, pictures, 0))
+        log = iterate(state, sample_batch(state.config, pictures, 0))
     after = weights(state)
     assert log["G/latent_cyc"].isnan() and state.iteration == 1
     assert not torch.equal(before["discriminator.main.0.weight"], after["discriminator.main.0.weight"])
     for key in (k for k in before if not k.startswith("discriminator")):
         assert torch.equal(before[key], after[key]), key
-    loop.iterate(state, loop.sample_batch(state.config, pictures, 1))
+    iterate(state, sample_batch(state.config, pictures, 1))
     assert state.bad_steps == 0
     assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
 
 
 def test_a_run_that_diverges_stops_with_a_sentence_and_its_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
     loop.fit(settings(picture_folder, tmp_path, iterations=2))
-    with pytest.raises(records.TrainingError, match="not been finite 10 times in a row.*lower lr"):
+    with pytest.raises(config.TrainingError, match="not been finite 10 times in a row.*lower lr"):
         loop.fit(settings(picture_folder, tmp_path, iterations=100, lr=1e30, save_every=100))
     assert [p.name for p in (tmp_path / "tiny").glob("checkpoint-*")] == ["checkpoint-0000002.pt"]
     state = loop.fit(settings(picture_folder, tmp_path, iterations=3))
@@ -163,7 +168,8 @@ def test_a_run_that_diverges_stops_with_a_sentence_and_its_checkpoint(picture_fo
 
 HALF_A_WRITE = """
 import os, signal, sys, torch
-from train import config, loop, records
+from train import config
+from train.run import loop, records
 real = torch.save
 def half(content, file):
     real(content, file)
@@ -201,7 +207,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_after(picture_folder: Path, tmp
     loop.fit(settings(picture_folder, tmp_path, iterations=2))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     no_large_files()
-    with pytest.raises(records.TrainingError, match=r"checkpoint-0000004\.pt could not be written .*make room on the disk"):
+    with pytest.raises(config.TrainingError, match=r"checkpoint-0000004\.pt could not be written .*make room on the disk"):
         loop.fit(settings(picture_folder, tmp_path, sample_every=100))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     folder = tmp_path / "tiny"

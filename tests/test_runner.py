@@ -13,9 +13,11 @@ from stargan import zoo
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import config, loop
-from train.records import TrainingError, alone, trained_by
-from train.runner import Runner, _lines, _rate
+from train import config, log
+from train.config import TrainingError
+from train.run import loop
+from train.run.lock import alone, trained_by
+from train.run.runner import Runner
 
 TINY = {"image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "batch": 2, "save_every": 2, "sample_every": 2}
 
@@ -107,7 +109,7 @@ def test_a_log_of_several_calls_is_read_as_one_run(tmp_path: Path) -> None:
     told = [(5, 10.0), (10, 20.0), (15, 30.0), (10, 1.0), (15, 3.0), (20, 5.0)]
     lines = [json.dumps({"iteration": i, "seconds": s, "G/latent_adv": 1.0}) for i, s in told]
     path.write_text("\n".join([*lines[:2], json.dumps({"iteration": 10, "score": 1.0}), *lines[2:], '{"iteration": 25, "sec']))
-    found = _lines(path)
+    found = log.read(path)
     assert [(line["iteration"], line["seconds"]) for line in found] == [(5, 10.0), *told[3:]]
-    assert _rate(found) == pytest.approx(10 / 4)
-    assert _rate(found[:1]) is None and _lines(tmp_path / "none") == []
+    assert log.rate(found) == pytest.approx(10 / 4)
+    assert log.rate(found[:1]) is None and log.read(tmp_path / "none") == []

@@ -14,8 +14,14 @@ from stargan import zoo
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import config, content, data, loop, records
+from train import config, data, growth
 from train.config import ConfigError
+from train.run import loop, records
+from train.run.start import begin
+from train.step import content
+from train.step.batch import sample_batch
+from train.step.state import State
+from train.step.update import iterate, translate
 
 SETTINGS = {
     "name": "tiny",
@@ -71,30 +77,30 @@ def test_source_only_pictures_are_a_share_of_the_sources_and_nothing_else(folder
     pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
     assert pictures.domains == ("cold", "warm", "photo")
     for i in range(20):
-        batch = loop.sample_batch(run, pictures, i)
+        batch = sample_batch(run, pictures, i)
         assert (batch.y_org == 2).sum() == 2 and batch.y_trg.max() < 2
 
 
 def test_half_a_picture_of_a_batch_is_drawn_by_chance(folder: Path, tmp_path: Path) -> None:
     run = settings(folder, batch=2, source_share=0.75)
     pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
-    counts = [int((loop.sample_batch(run, pictures, i).y_org == 2).sum()) for i in range(200)]
+    counts = [int((sample_batch(run, pictures, i).y_org == 2).sum()) for i in range(200)]
     assert set(counts) == {1, 2} and 1.3 < np.mean(counts) < 1.7
 
 
 def test_without_source_only_domains_nothing_else_is_drawn_than_before(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     run = config.from_mapping({k: v for k, v in SETTINGS.items() if k not in ("sources", "lambda_con")})
-    batch, rng = loop.sample_batch(run, pictures, 3), np.random.default_rng([0, 3])
+    batch, rng = sample_batch(run, pictures, 3), np.random.default_rng([0, 3])
     assert batch.y_org.tolist() == rng.integers(2, size=8).tolist()
 
 
 def test_the_discriminator_never_judges_what_is_not_a_target(folder: Path, tmp_path: Path) -> None:
     run = settings(folder)
     pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
-    state = loop.State(run, None)
+    state = State(run, None)
     for i in range(3):
-        loop.iterate(state, loop.sample_batch(run, pictures, i))
+        iterate(state, sample_batch(run, pictures, i))
     branches = state.discriminator.main[-1].weight.grad
     assert branches[:2].abs().sum() > 0 and branches[2].abs().sum() == 0
 
@@ -102,14 +108,14 @@ def test_the_discriminator_never_judges_what_is_not_a_target(folder: Path, tmp_p
 def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path) -> None:
     run = settings(folder, lambda_con=1.0)
     pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
-    state = loop.State(run, None)
-    batch = loop.sample_batch(run, pictures, 0)
-    fake = loop.translate(state, batch.x_real, state.mapping_network(batch.z, batch.y_trg).detach(), None)
+    state = State(run, None)
+    batch = sample_batch(run, pictures, 0)
+    fake = translate(state, batch.x_real, state.mapping_network(batch.z, batch.y_trg).detach(), None)
     state.content(batch.x_real, fake.image).backward()
     assert state.generator.from_rgb.weight.grad.abs().sum() > 0
     for name in ("discriminator", "style_encoder", "mapping_network"):
         assert all(p.grad is None for p in state.networks[name].parameters())
-    assert "G/latent_con" in loop.iterate(state, batch)
+    assert "G/latent_con" in iterate(state, batch)
 
 
 def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
@@ -138,9 +144,9 @@ def test_a_run_goes_on_from_a_discriminator_by_the_names_of_its_domains(folder: 
     start = folder.parent / "runs" / "first" / "model.safetensors"
     changes = {"init_from": str(start), "domains": ["warm", "photo"], "sources": [], "discriminator_warmup": 2}
     run = settings(folder, **changes)
-    state = loop.State(run, None)
+    state = State(run, None)
     pictures = data.load(folder, "train", 80, folder.parent / "cache", run.domains)
-    words = loop.begin(state, zoo.load(str(start)), zoo.discriminator(str(start)), pictures)
+    words = begin(state, zoo.load(str(start)), zoo.discriminator(str(start)), pictures)
     assert words == "warm as in first; photo from the mean of all; the discriminator as in discriminator.safetensors"
     old, new = first.discriminator.main[-1].weight, state.discriminator.main[-1].weight
     torch.testing.assert_close(new[0], old[1], atol=1e-3, rtol=1e-3)
@@ -158,7 +164,7 @@ def test_no_domains_means_all_but_the_source_only_ones(folder: Path) -> None:
 def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
     run = settings(folder)
     val = data.load(folder, "val", 80, folder.parent / "cache", run.model.domains)
-    sheet = records.sample_sheet(loop.State(run, None), val)
+    sheet = records.sample_sheet(State(run, None), val)
     assert sheet.size == (64 * (1 + 2 * 2 + 2 + 1), 64 * 7)
 
 
@@ -188,8 +194,8 @@ def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
 
 
 def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.growth, "ENCODER_STEPS", 2)
-    monkeypatch.setattr(loop.growth, "DECODER_STEPS", 2)
+    monkeypatch.setattr(growth, "ENCODER_STEPS", 2)
+    monkeypatch.setattr(growth, "DECODER_STEPS", 2)
     path = folder.parent / "small.safetensors"
     small = build(ModelConfig(image_size=64, domains=("cold",), base_channels=8, max_channels=16, w_hpf=0.0), name="small")
     checkpoint.save(small, path)

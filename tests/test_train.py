@@ -22,7 +22,11 @@ from stargan.faces.frame import mean_landmarks
 from stargan.fan import landmarks_from_heatmaps
 from stargan.files import checkpoint
 from stargan.files.checkpoint import CheckpointError
-from train import config, data, fan, loop
+from train import config, data, fan
+from train.run import loop
+from train.step.batch import sample_batch
+from train.step.state import State
+from train.step.update import iterate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,7 +79,7 @@ def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: P
 
 
 def test_training_changes_the_averaged_networks_too(picture_folder: Path, tmp_path: Path) -> None:
-    start = loop.State(settings(picture_folder, tmp_path), None).averaged["generator"].from_rgb.weight.clone()
+    start = State(settings(picture_folder, tmp_path), None).averaged["generator"].from_rgb.weight.clone()
     state = loop.fit(settings(picture_folder, tmp_path, w_hpf=0.0))
     assert not torch.equal(start, state.averaged["generator"].from_rgb.weight)
     assert not torch.equal(state.averaged["generator"].from_rgb.weight, state.generator.from_rgb.weight)
@@ -110,14 +114,14 @@ def test_a_checkpoint_of_other_shape_is_refused(picture_folder: Path, tmp_path: 
 def test_both_kinds_in_an_iteration_or_one_in_turn(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     for alternate, wanted in ((True, ({"latent"}, {"ref"})), (False, ({"latent", "ref"},) * 2)):
-        state = loop.State(settings(picture_folder, tmp_path, alternate=alternate, w_hpf=0.0), None)
+        state = State(settings(picture_folder, tmp_path, alternate=alternate, w_hpf=0.0), None)
         for kinds in wanted:
-            found = loop.iterate(state, loop.sample_batch(state.config, pictures, state.iteration))
+            found = iterate(state, sample_batch(state.config, pictures, state.iteration))
             assert {k.split("/")[1].split("_")[0] for k in found} - {"lambda"} == kinds
 
 
 def test_the_weight_of_diversity_falls_to_its_floor(picture_folder: Path, tmp_path: Path) -> None:
-    state = loop.State(settings(picture_folder, tmp_path, lambda_ds=2.0, ds_floor=0.5, ds_iterations=10), None)
+    state = State(settings(picture_folder, tmp_path, lambda_ds=2.0, ds_floor=0.5, ds_iterations=10), None)
     found = []
     for state.iteration in (0, 5, 10, 50):
         found.append(state.lambda_ds)

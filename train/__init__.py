@@ -8,7 +8,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     # Importing torch takes seconds, which --help need not wait for.
     if name == "fit":
-        from train.loop import fit
+        from train.run.loop import fit
 
         return fit
     raise AttributeError(f"module 'train' has no attribute {name!r}")

@@ -104,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     if args.command == "fit":
-        from train import config, loop
+        from train import config
+        from train.run import loop
 
         start = [f"init_from={args.init_from}"] if args.init_from else []
         loop.fit(config.read(args.config, [*start, *args.set]))
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "evaluate":
         _evaluate(args)
     elif args.command == "prepare":
-        from train import prepare
+        from train.data import prepare
 
         if args.kind == "folder":
             print(prepare.folder(args.source, args.out, args.size, args.align, args.val_fraction, args.seed))

@@ -18,6 +18,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the sentence names the key."""
 
 
+class TrainingError(ValueError):
+    """A run that cannot go on; the sentence says why and what to do."""
+
+
 # Where the algorithm is the paper's.
 PAPER = {
     "alternate": False,
@@ -60,7 +64,7 @@ class TrainConfig:
     lambda_sty: float = 1.0
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
-    lambda_con: float = 0.0  # content loss between source and output (train/content.py); departs from the paper
+    lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stargan.model import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP or TIFF"
+PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = False, nargs: str | None = None) -> None:

@@ -38,7 +38,10 @@ HELP = "translate pictures into a domain"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", nargs="+", metavar="SOURCE", help="photographs of faces (PNG, JPEG, WebP, GIF, BMP or TIFF), or folders of them"
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="photographs of faces (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC), or folders of them",
     )
     add_model(parser)
     parser.add_argument("--domain", required=True, help="a domain of the model, by its name")

@@ -16,7 +16,7 @@ from served import opened, served, to_tab
 
 from stargan import zoo
 from stargan.files import places
-from train.runner import Runner
+from train.run.runner import Runner
 
 LONG = 180_000
 

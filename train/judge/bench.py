@@ -20,15 +20,19 @@ from tqdm import tqdm
 
 from stargan.bench import unfolded
 from stargan.faces.landmarks import load_fan68
-from train import loop, losses
-from train.augment import NUMBERS
 from train.config import PAPER, TrainConfig
+from train.memory import keep_freed_memory
+from train.step import losses
+from train.step.augment import NUMBERS
+from train.step.batch import KINDS, Batch
+from train.step.state import State
+from train.step.update import iterate, update_averages
 
 
-def plain_state(config: TrainConfig) -> loop.State:
+def plain_state(config: TrainConfig) -> State:
     """The networks of a run and their optimisers, as the paper's code has them."""
     changes: dict[str, Any] = PAPER | {"precision": "fp32", "accumulate": 1, "exact": True}
-    state = loop.State(dataclasses.replace(config, **changes), load_fan68() if config.w_hpf > 0 else None)
+    state = State(dataclasses.replace(config, **changes), load_fan68() if config.w_hpf > 0 else None)
     for net in [*state.networks.values(), *state.averaged.values(), *([state.fan] if state.fan else [])]:
         net.to(memory_format=torch.contiguous_format)
     for name, net in state.networks.items():
@@ -36,13 +40,13 @@ def plain_state(config: TrainConfig) -> loop.State:
     return state
 
 
-def plain_iteration(state: loop.State, batch: loop.Batch) -> dict[str, Tensor]:
+def plain_iteration(state: State, batch: Batch) -> dict[str, Tensor]:
     """One iteration of `exact: true`, the plain way; the losses and the weights after it are the same but for rounding."""
     c = state.config
     with unfolded():
         masks = state.masks(batch.x_real)
         log: dict[str, Tensor] = {}
-        for kind in loop.KINDS:
+        for kind in KINDS:
             x_real = batch.x_real.detach().requires_grad_()
             logits = state.discriminator(x_real, batch.y_org)
             real, penalty = losses.adversarial(logits, real=True), losses.r1(logits, x_real)
@@ -51,7 +55,7 @@ def plain_iteration(state: loop.State, batch: loop.Batch) -> dict[str, Tensor]:
             fake = losses.adversarial(state.discriminator(image, batch.y_trg), real=False)
             _step(state, real + fake + c.lambda_r1 * penalty, ("discriminator",))
             log |= {f"D/{kind}_real": real, f"D/{kind}_fake": fake, f"D/{kind}_reg": penalty}
-        for kind in loop.KINDS:
+        for kind in KINDS:
             style = _style(state, batch, kind)
             image = state.generator(batch.x_real, style, masks)
             adv = losses.adversarial(state.discriminator(image, batch.y_trg), real=True)
@@ -62,18 +66,18 @@ def plain_iteration(state: loop.State, batch: loop.Batch) -> dict[str, Tensor]:
             trained = ("generator", "mapping_network", "style_encoder") if kind == "latent" else ("generator",)
             _step(state, adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc, trained)
             log |= {f"G/{kind}_adv": adv, f"G/{kind}_sty": sty, f"G/{kind}_ds": ds, f"G/{kind}_cyc": cyc}
-        loop.update_averages(state)
+        update_averages(state)
     state.iteration += 1
     return {k: v.detach() for k, v in log.items()}
 
 
-def _style(state: loop.State, batch: loop.Batch, kind: str, second: bool = False) -> Tensor:
+def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tensor:
     if kind == "latent":
         return state.mapping_network(batch.z2 if second else batch.z, batch.y_trg)
     return state.style_encoder(batch.x_ref2 if second else batch.x_ref, batch.y_trg)
 
 
-def _step(state: loop.State, loss: Tensor, trained: tuple[str, ...]) -> None:
+def _step(state: State, loss: Tensor, trained: tuple[str, ...]) -> None:
     for optimiser in state.optimisers.values():
         optimiser.zero_grad()
     loss.backward()
@@ -81,16 +85,16 @@ def _step(state: loop.State, loss: Tensor, trained: tuple[str, ...]) -> None:
         state.optimisers[name].step()
 
 
-def random_batch(config: TrainConfig, memory_format: torch.memory_format = torch.channels_last) -> loop.Batch:
+def random_batch(config: TrainConfig, memory_format: torch.memory_format = torch.channels_last) -> Batch:
     """A batch of noise: speed does not depend on what the pictures show."""
     generator = torch.Generator().manual_seed(config.seed)
     n, side, domains = config.batch, config.image_size, len(config.domains)
     x = torch.rand(3, n, 3, side, side, generator=generator) * 2 - 1
     z = torch.randn(2, n, config.model.latent_dim, generator=generator)
     y = torch.randint(domains, (2, n), generator=generator)
-    noise = torch.rand(n, len(loop.KINDS), 3, NUMBERS, generator=generator)
+    noise = torch.rand(n, len(KINDS), 3, NUMBERS, generator=generator)
     x_real, x_ref, x_ref2 = (i.contiguous(memory_format=memory_format) for i in x)
-    return loop.Batch(x_real, y[0], x_ref, x_ref2, y[1], z[0], z[1], noise)
+    return Batch(x_real, y[0], x_ref, x_ref2, y[1], z[0], z[1], noise)
 
 
 def _ways(config: TrainConfig) -> dict[str, Callable[[], Callable[[], object]]]:
@@ -102,10 +106,10 @@ def _ways(config: TrainConfig) -> dict[str, Callable[[], Callable[[], object]]]:
         return lambda: plain_iteration(state, batch)
 
     def ours() -> Callable[[], object]:
-        loop.keep_freed_memory()
-        state = loop.State(config, load_fan68() if config.w_hpf > 0 else None)
+        keep_freed_memory()
+        state = State(config, load_fan68() if config.w_hpf > 0 else None)
         batch = random_batch(config).to(state.device)
-        return lambda: loop.iterate(state, batch)
+        return lambda: iterate(state, batch)
 
     return {"paper's code": plain, "this run": ours}
 

@@ -15,7 +15,7 @@ from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Translator
 from train import data
-from train.runner import curves
+from train.log import curves
 
 QUALITY = 92
 ROWS = 6  # sources of the sheet

@@ -14,8 +14,8 @@ from PIL import Image
 from stargan import zoo
 from stargan.files import places
 from stargan.ui.studio import Library, sentence
-from train import prepare
-from train.runner import Progress, Runner
+from train.data import prepare
+from train.run.runner import Progress, Runner
 
 FOLDER, ZIP = "folder", "zip"
 NOTHING = ""

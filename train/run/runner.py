@@ -16,19 +16,11 @@ from typing import Any
 
 from stargan import zoo
 from stargan.files import places, whole
-from train import config, data
-from train.config import ConfigError, TrainConfig
-from train.records import TrainingError, trained_by
+from train import config, data, log
+from train.config import ConfigError, TrainConfig, TrainingError
+from train.run.lock import trained_by
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
-LOSSES = {
-    "discriminator": ("D/{}_real", "D/{}_fake"),
-    "adversarial": ("G/{}_adv",),
-    "style": ("G/{}_sty",),
-    "diversity": ("G/{}_ds",),
-    "cycle": ("G/{}_cyc",),
-}
-POINTS = 300  # of a curve
 PRIORITY = 10  # the page stays fluid
 
 
@@ -92,7 +84,7 @@ class Runner:
             model = zoo.load(changes["init_from"]).config
             same = ("image_size", "base_channels", "max_channels", "w_hpf")
             changes |= {key: getattr(model, key) for key in same}
-        values = dataclasses.asdict(config.read(Path(__file__).parent / "configs" / "portraits-128.yaml"))
+        values = dataclasses.asdict(config.read(Path(__file__).parents[1] / "configs" / "portraits-128.yaml"))
         of_the_page = {"evaluate_every": 0, "log_every": 5, "licence": "", "domains": list(data.folders(folder / "train"))}
         values |= of_the_page | {"name": name, "data": str(folder.resolve()), "runs": str(self.runs.resolve())} | changes
         return config.from_mapping({**values, "lr_decay": values["iterations"] // 10})
@@ -143,10 +135,10 @@ class Runner:
             iterations = int(json.loads((folder / "config.json").read_text())["iterations"])
         except (ValueError, KeyError):
             iterations = 0
-        lines = _lines(folder / "log.jsonl")
+        lines = log.read(folder / "log.jsonl")
         iteration = max([int(line["iteration"]) for line in lines[-1:]] + [_saved(folder)])
         sheets = sorted(folder.glob("samples/*.png"))
-        rate = _rate(lines)
+        rate = log.rate(lines)
         going, message = self._pid(name) is not None, ""
         own = name == self._name and self._process is not None
         if going:
@@ -156,7 +148,7 @@ class Runner:
             state, message = "failed", _last_words(folder / "output.txt", self._process.returncode)
         else:
             state = "done" if iteration >= iterations > 0 else "stopped"
-        return Progress(state, iteration, iterations, rate, _curves(lines), sheets[-1] if sheets else None, message)
+        return Progress(state, iteration, iterations, rate, log.curves_of(lines), sheets[-1] if sheets else None, message)
 
     def _folder(self, name: str) -> Path:
         if name not in self.names():
@@ -167,56 +159,6 @@ class Runner:
         if name == self._name and self._process is not None and self._process.poll() is None:
             return self._process.pid
         return trained_by(self.runs / name)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The losses in a log; the last line may be half written."""
-    if not path.exists():
-        return []
-    found: list[dict[str, Any]] = []
-    for text in path.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if "seconds" in line:
-            # A run that was killed goes back to its checkpoint.
-            while found and found[-1]["iteration"] >= line["iteration"]:
-                found.pop()
-            found.append(line)
-    return found
-
-
-def _rate(lines: list[dict[str, Any]]) -> float | None:
-    """Iterations a second, of the last fifty lines since the run was last started."""
-    recent = lines[-50:]
-    starts = [i for i in range(1, len(recent)) if recent[i]["seconds"] < recent[i - 1]["seconds"]]
-    recent = recent[starts[-1] :] if starts else recent
-    if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
-        return None
-    return (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
-
-
-def curves(log: Path) -> list[tuple[int, str, float]]:
-    """Iteration, loss and value from a run's log.jsonl: means over equal stretches, latent- and reference-guided together."""
-    return _curves(_lines(log))
-
-
-def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
-    width = 2 * max(1, -(-len(lines) // (2 * POINTS)))  # even, for both kinds of guidance to be in
-    rows = []
-    for start in range(0, len(lines), width):
-        stretch = lines[start : start + width]
-        for loss, keys in LOSSES.items():
-            found = [
-                sum(line[key.format(kind)] for key in keys)
-                for line in stretch
-                for kind in ("latent", "ref")
-                if all(key.format(kind) in line for key in keys)
-            ]
-            if found:
-                rows.append((int(stretch[-1]["iteration"]), loss, sum(found) / len(found)))
-    return rows
 
 
 def _saved(folder: Path) -> int:

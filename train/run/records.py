@@ -1,136 +1,26 @@
-"""What a run leaves behind: checkpoints to continue from, the exported model, the log, TensorBoard, sample sheets."""
+"""What a run shows: the log, TensorBoard, sample sheets, short evaluations."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import os
-import pickle
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan.files import checkpoint, whole
+from stargan.files import whole
 from train import data
 from train.judge import evaluate, photographs, table
-
-if TYPE_CHECKING:
-    from train.loop import State
-
+from train.run.checkpoints import export
+from train.step.state import State
 
 EVALUATED = 3, 16  # outputs, and sources a domain, of the evaluations during a run
 EVALUATED_PHOTOGRAPHS = 32  # that are the sources instead, where there are any
-
-
-class TrainingError(ValueError):
-    """A run that cannot go on; the sentence says why and what to do."""
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds it meanwhile, its `pid` file saying who; TrainingError where another process does. What a run
-    that was killed had half written is removed."""
-    lock = FileLock(folder / ".lock", timeout=1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        (folder / "pid").write_text(str(os.getpid()))
-        for partial in folder.glob("*.part"):
-            partial.unlink()
-    except Timeout:
-        raise TrainingError(f"{folder} is being trained by another process; wait for it, or train under another name") from None
-    except OSError as error:
-        lock.release()
-        raise TrainingError(f"{folder} cannot be written to ({error}); make room, or choose another place for runs") from None
-    try:
-        yield
-    finally:
-        (folder / "pid").unlink(missing_ok=True)
-        lock.release()
-
-
-def trained_by(folder: Path) -> int | None:
-    """The process that trains the run in this folder now, None where there is none."""
-    lock = FileLock(folder / ".lock", timeout=0)
-    if not (folder / "pid").exists():
-        return None
-    try:
-        with lock:
-            return None  # what was left by a process that was killed
-    except Timeout:
-        text = (folder / "pid").read_text() if (folder / "pid").exists() else ""
-        return int(text) if text.isdecimal() else None
-
-
-def save(state: State, folder: Path) -> Path:
-    """Writes `checkpoint-<iteration>.pt` whole or not at all, keeps the newest `keep` and the best, and exports
-    model.safetensors. TrainingError where it cannot be written; what was there before stays."""
-    path = folder / f"checkpoint-{state.iteration:07d}.pt"
-    content = {
-        "iteration": state.iteration,
-        "best": state.best,
-        "networks": {k: v.state_dict() for k, v in state.networks.items()},
-        "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
-        "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial, partial.open("wb") as file:
-            torch.save(content, file)
-        export(state, folder / "model.safetensors")
-    # torch.save turns what the file says into a RuntimeError of its own.
-    except (OSError, RuntimeError) as error:
-        raise TrainingError(
-            f"{path} could not be written ({str(error).splitlines()[0]}); make room on the disk and call fit again: it continues "
-            "from the last whole checkpoint"
-        ) from error
-    best = folder / f"checkpoint-{int(state.best.get('iteration', -1)):07d}.pt"
-    for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
-        if old != best:
-            old.unlink()
-    return path
-
-
-def export(state: State, path: Path) -> None:
-    """Writes the averaged networks as a model, and beside it the discriminator, for whoever trains on from it; both in fp16 and
-    without source-only domains."""
-    model = state.model(state.config.name)
-    checkpoint.save(model, path, dtype=torch.float16)
-    checkpoint.save_discriminator(state.judge(), model.config, checkpoint.discriminator_path(path), dtype=torch.float16)
-
-
-def resume(state: State, folder: Path) -> bool:
-    """Continues from the newest checkpoint in the folder; False where there is none. CheckpointError where its shapes differ."""
-    found = sorted(folder.glob("checkpoint-*.pt"))
-    if not found:
-        return False
-    try:
-        content = torch.load(found[-1], weights_only=True, map_location="cpu")
-        for name, net in state.networks.items():
-            net.load_state_dict(content["networks"][name])
-        for name, net in state.averaged.items():
-            net.load_state_dict(content["averaged"][name])
-        for name, optimiser in state.optimisers.items():
-            optimiser.load_state_dict(content["optimisers"][name])
-            # The checkpoint brings the moments; the settings are those of the configuration.
-            for group in optimiser.param_groups:
-                group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise checkpoint.CheckpointError(
-            f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
-        ) from None
-    state.iteration = content["iteration"]
-    state.best = content.get("best", {})
-    return True
 
 
 @torch.no_grad()

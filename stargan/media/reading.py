@@ -1,0 +1,238 @@
+"""Reading the pictures that people bring: upright, in sRGB, at a size that fits in memory."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import struct
+import urllib.parse
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+pillow_heif.register_heif_opener()
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+NAMES = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+# Decoders of WebP, AVIF and HEIC hold several copies of a picture.
+MAX_PIXELS, MAX_PIXELS_OF = 200_000_000, {"WEBP": 50_000_000, "AVIF": 50_000_000, "HEIF": 50_000_000}
+MIN_SIDE = 32
+# A picture of more pixels is kept at a half or a third of its sides, so that all that is done to it stays under 1.5 GB.
+KEPT_PIXELS = 50_000_000
+STRIP = 8_000_000  # pixels that are made smaller at once
+
+# Pillow warns of pictures above this and refuses those of twice as many; what is read here is checked before it is decoded.
+Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
+
+# What files begin with, or have at their fifth byte, that are often taken for pictures that can be read.
+_OTHERS = (
+    (0, b"%PDF", "a PDF document"),
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an SVG drawing or another XML document"),
+    (0, b"<!DOC", "a web page"),
+    (0, b"<html", "a web page"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (4, b"JXL ", "a JPEG XL picture"),
+    (4, b"jP  ", "a JPEG 2000 picture"),
+    (0, b"\xffO\xffQ", "a JPEG 2000 picture"),
+    (0, b"\x00\x00\x01\x00", "an icon"),
+    (0, b"%!PS", "a PostScript document"),
+    (0, b"FUJIFILM", "a camera's raw file"),
+    (8, b"CR", "a camera's raw file"),
+    (4, b"ftypcrx", "a camera's raw file"),
+    (4, b"ftyp", "a video"),
+    (0, b"\x1aE\xdf\xa3", "a video"),
+    (0, b"PK", "a ZIP archive or an office document"),
+    (0, b"gimp xcf", "a GIMP document"),
+)
+_PICTURES = (
+    (0, b"\x89PNG", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (8, b"WEBP", "WebP"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftypmif", "HEIC"),
+)
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the sentence says why and what to do."""
+
+
+def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
+    """A picture as upright RGB in sRGB; the first frame of an animation, transparency on white.
+
+    source: a file's path, a `data:` URI, its bytes, an open file, or a picture in memory. One of more than KEPT_PIXELS is made
+    smaller, a JPEG's while it is decoded. Nothing of its metadata is kept. ImageError for what is no picture in one of FORMATS, a
+    broken file, more than MAX_PIXELS (for some formats MAX_PIXELS_OF), or a side under 32 px.
+    """
+    if isinstance(source, Image.Image):
+        return _upright_srgb(_checked(source))
+    name, file = _opened(source)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except FileNotFoundError:
+        raise ImageError(f"there is no file {source!s}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder; give a picture in it") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError):
+        raise ImageError(f"{name} {_what(file)}") from None
+    with image:
+        _checked(image)
+        try:
+            return _upright_srgb(image)
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError):
+            raise ImageError(f"{name} is broken or cut off; save it again or use another picture") from None
+
+
+def _opened(source: str | Path | bytes | BinaryIO) -> tuple[str, str | Path | BinaryIO]:
+    """What to call a source in a sentence, and what Pillow opens."""
+    if isinstance(source, str) and source.startswith("data:"):
+        head, comma, body = source.partition(",")
+        try:
+            content = base64.b64decode(body, validate=True) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(body)
+        except (binascii.Error, ValueError):
+            content = b""
+        if not comma or not content:
+            raise ImageError("the data URI holds no picture; it goes data:image/png;base64,...")
+        return "the data URI", io.BytesIO(content)
+    if isinstance(source, str | Path):
+        return Path(source).name or str(source), source
+    return "this file", io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _what(file: str | Path | BinaryIO) -> str:
+    """What a file is that Pillow cannot open, for a sentence that begins with its name."""
+    try:
+        if isinstance(file, str | Path):
+            with open(file, "rb") as opened:
+                head = opened.read(64)
+        else:
+            file.seek(0)
+            head = file.read(64)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if not head:
+        return f"is empty; use {NAMES}"
+    for at, mark, kind in _PICTURES:
+        if head[at:].startswith(mark):
+            return f"is a {kind} picture that is broken or cut off; save it again, or use another {NAMES}"
+    for at, mark, kind in _OTHERS:
+        if head.lstrip()[at:].startswith(mark):
+            return f"is {kind}, which is not read; save it as {NAMES}"
+    return f"is not a picture that can be read; use {NAMES}"
+
+
+def _checked(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
+    if width * height > most:
+        kind = f" of a {image.format}" if most < MAX_PIXELS else ""
+        raise ImageError(
+            f"the picture has {width * height / 1e6:.0f} megapixels; at most {most // 10**6}{kind} are taken, make it smaller first"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"the picture is {width} x {height} px; each side needs at least {MIN_SIDE} px")
+    return image
+
+
+def _upright_srgb(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    if width * height > KEPT_PIXELS:
+        image.draft(None, (width // 2, height // 2))
+    image.load()
+    orientation = _orientation(image)
+    profile = image.info.get("icc_profile")
+    small = _reduced(image) if image.width * image.height > KEPT_PIXELS else _plain(image)
+    if small.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        small = small.convert("RGBA")
+        opaque = _srgb(small.convert("RGB"), profile).convert("RGBA")
+        opaque.putalpha(small.getchannel("A"))
+        rgb = Image.alpha_composite(Image.new("RGBA", small.size, "white"), opaque).convert("RGB")
+    else:
+        rgb = _srgb(small, profile)
+    if orientation in _TURNS:
+        rgb = rgb.transpose(_TURNS[orientation])
+    rgb.info = {}
+    return rgb
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """At most half of KEPT_PIXELS of it; in strips, as a copy in another mode may not fit beside it."""
+    shrink = int(np.ceil((2 * image.width * image.height / KEPT_PIXELS) ** 0.5))
+    deep = _grey_range(image) if image.mode.startswith("I") or image.mode == "F" else None
+    strips, rows = [], shrink * max(1, STRIP // (shrink * image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        strip.info = image.info
+        strips.append(_plain(strip, deep).reduce(shrink))
+    joined = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for i, strip in enumerate(strips):
+        joined.paste(strip, (0, i * rows // shrink))
+    return joined
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
+        return 1  # a picture whose metadata is broken is still one
+
+
+def _plain(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
+    """The same in a mode that can be made smaller. deep: what `_grey_range` says of the picture that this one is a part of."""
+    if image.mode.startswith("I") or image.mode == "F":
+        low, high = deep or _grey_range(image)
+        values = (np.asarray(image, dtype=np.float32) - low) * (255 / ((high - low) or 1.0))
+        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode in ("P", "1") else image
+
+
+def _grey_range(image: Image.Image) -> tuple[float, float]:
+    """What is black and what is white in grey of more than 8 bits: Pillow's own conversion would clip all above 255 to white.
+    Cameras and scanners keep 10 and 12 bits in files of 16."""
+    low, high = (float(value) for value in image.getextrema())
+    if image.mode == "F":
+        return low, high
+    if high <= 255 and not image.mode.startswith("I;16"):
+        return 0.0, 255.0
+    return 0.0, next((2.0**bits - 1 for bits in (10, 12) if 255 < high < 2**bits), 65535.0)
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB in sRGB; without a profile, or with one that is broken or of another mode, as Pillow converts it."""
+    if profile:
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(own):
+                intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+                flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+                found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
+                if found is not None:
+                    return found
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return image.convert("RGB")

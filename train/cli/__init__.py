@@ -1,0 +1,1 @@
+"""python -m train: the trainer on the command line."""

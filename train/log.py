@@ -1,0 +1,66 @@
+"""The losses in the log.jsonl of a run, as the page and a card show them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LOSSES = {
+    "discriminator": ("D/{}_real", "D/{}_fake"),
+    "adversarial": ("G/{}_adv",),
+    "style": ("G/{}_sty",),
+    "diversity": ("G/{}_ds",),
+    "cycle": ("G/{}_cyc",),
+}
+POINTS = 300  # of a curve
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The losses in a log; the last line may be half written."""
+    if not path.exists():
+        return []
+    found: list[dict[str, Any]] = []
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if "seconds" in line:
+            # A run that was killed goes back to its checkpoint.
+            while found and found[-1]["iteration"] >= line["iteration"]:
+                found.pop()
+            found.append(line)
+    return found
+
+
+def rate(lines: list[dict[str, Any]]) -> float | None:
+    """Iterations a second, of the last fifty lines since the run was last started."""
+    recent = lines[-50:]
+    starts = [i for i in range(1, len(recent)) if recent[i]["seconds"] < recent[i - 1]["seconds"]]
+    recent = recent[starts[-1] :] if starts else recent
+    if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
+        return None
+    return (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
+
+
+def curves(log: Path) -> list[tuple[int, str, float]]:
+    """Iteration, loss and value from a run's log.jsonl: means over equal stretches, latent- and reference-guided together."""
+    return curves_of(read(log))
+
+
+def curves_of(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
+    width = 2 * max(1, -(-len(lines) // (2 * POINTS)))  # even, for both kinds of guidance to be in
+    rows = []
+    for start in range(0, len(lines), width):
+        stretch = lines[start : start + width]
+        for loss, keys in LOSSES.items():
+            found = [
+                sum(line[key.format(kind)] for key in keys)
+                for line in stretch
+                for kind in ("latent", "ref")
+                if all(key.format(kind) in line for key in keys)
+            ]
+            if found:
+                rows.append((int(stretch[-1]["iteration"]), loss, sum(found) / len(found)))
+    return rows

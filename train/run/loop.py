@@ -1,0 +1,147 @@
+"""The training loop: read it from `fit` downwards."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from accelerate.utils import reduce
+from tqdm import tqdm
+
+from stargan import zoo
+from stargan.faces.landmarks import load_fan68
+from stargan.files import whole
+from train import data
+from train.config import ConfigError, TrainConfig, TrainingError
+from train.memory import keep_freed_memory
+from train.run.checkpoints import resume, save
+from train.run.lock import alone
+from train.run.records import Records
+from train.run.start import begin, check_shape
+from train.step.batch import Batch, sample_batch
+from train.step.state import State
+from train.step.update import iterate
+
+
+def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
+    """The batches from this iteration on, each prepared while the one before is worked on."""
+    p = state.processes
+    with ThreadPoolExecutor(1) as pool:
+
+        def later(iteration: int) -> Future[Batch]:
+            return pool.submit(sample_batch, state.config, pictures, iteration, p.process_index, p.num_processes)
+
+        waiting = later(state.iteration)
+        for i in itertools.count(state.iteration + 1):
+            batch, waiting = waiting, later(i)
+            yield batch.result().to(state.device)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop` meanwhile, where this is the main thread (others cannot have handlers)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fit(
+    config: TrainConfig,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop: threading.Event | None = None,
+) -> State:
+    """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM or SIGINT comes; saves before it returns.
+
+    A run that is already in `runs/<name>` is continued. on_step is given the iteration and its losses, in the first process.
+    Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
+    for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk.
+    """
+    keep_freed_memory()
+    stop = stop or threading.Event()
+    if not config.domains:
+        folders = data.folders(Path(config.data) / "train")
+        config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
+    folder = config.folder
+    origin = zoo.load(config.init_from) if config.init_from else None
+    if origin is not None:
+        check_shape(config, origin)
+        config = dataclasses.replace(config, licence=config.licence or origin.licence)
+    state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
+    first = state.processes.is_main_process
+    if config.batch % (config.accumulate * state.processes.num_processes):
+        raise ConfigError(
+            f"batch is {config.batch}; it has to be a multiple of accumulate ({config.accumulate}) times the number of processes "
+            f"({state.processes.num_processes})"
+        )
+    # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
+    side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
+    with state.processes.main_process_first():
+        train = data.load(config.data, "train", side, cache, config.model.domains)
+        val = data.load(config.data, "val", side, cache, config.model.domains)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals(stop))
+        if first:
+            stack.enter_context(alone(folder))
+        resumed = resume(state, folder)
+        if origin is not None and not resumed:
+            words = begin(state, origin, zoo.discriminator(config.init_from), train)
+            if first:
+                tqdm.write(f"domains: {words}")
+        start, saved = time.monotonic(), state.iteration
+        try:
+            records = None
+            if first:
+                with whole(folder / "config.json") as partial:
+                    partial.write_text(json.dumps(dataclasses.asdict(config), indent=1))
+                records = Records(state, val, folder)
+                stack.callback(records.close)
+                tqdm.write(
+                    f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
+                    f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
+                )
+            for batch in batches(state, train):
+                over = stop.is_set() or (config.minutes > 0 and time.monotonic() - start > 60 * config.minutes)
+                if state.iteration >= config.iterations or _any(state, over):
+                    break
+                log = iterate(state, batch)
+                if records is None:
+                    continue
+                found = dict(zip(log, torch.stack([v.float().cpu() for v in log.values()]).tolist(), strict=True))
+                if on_step is not None:
+                    on_step(state.iteration, found)
+                records.losses(found)
+                if state.iteration % config.sample_every == 0:
+                    records.sheet()
+                if config.evaluate_every and state.iteration % config.evaluate_every == 0:
+                    records.evaluate()
+                if state.iteration % config.save_every == 0 or state.iteration == state.best.get("iteration"):
+                    save(state, folder)
+                    saved = state.iteration
+            if records is not None and state.iteration != saved:
+                save(state, folder)
+                records.sheet()
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written to ({error}); make room and call fit again") from error
+    return state
+
+
+def _any(state: State, here: bool) -> bool:
+    """Whether it is so in any process: all have to leave the loop at the same iteration."""
+    if state.processes.num_processes == 1:
+        return here
+    return bool(reduce(torch.tensor([float(here)], device=state.device), "sum") > 0)

@@ -1,0 +1,77 @@
+"""Where a run begins that starts from a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stargan.files import checkpoint
+from stargan.model import Model
+from stargan.networks import Discriminator
+from train import data, growth
+from train.config import ConfigError, TrainConfig
+from train.step.state import State
+
+
+def check_shape(config: TrainConfig, model: Model) -> None:
+    """ConfigError where a run can neither start with the weights of this model nor with what it grows into."""
+    wanted, found = config.model, model.config
+    if growth.can_grow(found, wanted):
+        return
+    differing = [
+        f.name
+        for f in dataclasses.fields(wanted)
+        if f.name not in ("domains", "mask_sizes") and getattr(wanted, f.name) != getattr(found, f.name)
+    ]
+    if differing:
+        changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
+        grown = f"--set image_size={2 * found.image_size} --set base_channels={found.base_channels // 2}"
+        raise ConfigError(
+            f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}; or, to grow "
+            f"it to twice its side, change only these: {grown}"
+        )
+
+
+def begin(state: State, model: Model, discriminator: Path | None, pictures: data.Pictures) -> str:
+    """Starts a run with the weights of a model, grown first where it is half as large, and with those of the discriminator that
+    lies in that file. Returns a sentence on what became of the domains."""
+    config = state.config
+    check_shape(config, model)
+    if growth.can_grow(model.config, config.model):
+        model = growth.grow(model, config.model, pictures, config.seed)
+    for name in state.averaged:
+        _take_over(state.networks[name], getattr(model, name), config.model.domains, model.config.domains)
+        state.averaged[name].load_state_dict(state.networks[name].state_dict())
+    known = [d for d in config.model.domains if d in model.config.domains]
+    new = [d for d in config.model.domains if d not in known]
+    words = [f"{', '.join(known)} as in {model.name}"] * bool(known) + [f"{', '.join(new)} from the mean of all"] * bool(new)
+    if discriminator is None:
+        return "; ".join([*words, "the discriminator untrained"])
+    judge, judged = checkpoint.load_discriminator(discriminator)
+    if growth.can_grow(judged, config.model):
+        judge = growth.grow_discriminator(judge, config.model, pictures, config.seed)
+    elif dataclasses.replace(judged, domains=config.model.domains, mask_sizes=config.model.mask_sizes) != config.model:
+        return "; ".join([*words, f"the discriminator untrained, as {discriminator.name} is of another shape"])
+    _take_over(state.discriminator, judge, config.model.domains, judged.domains)
+    return "; ".join([*words, f"the discriminator as in {discriminator.name}"])
+
+
+@torch.no_grad()
+def _take_over(net: nn.Module, other: nn.Module, domains: Sequence[str], known: Sequence[str]) -> None:
+    """Copies the parameters of a network of other domains: a domain that it knows by name keeps its branch, the branch of a new one
+    starts as the mean of all."""
+    values, own = other.state_dict(), net.state_dict()
+    last = f"main.{len(net.main) - 1}." if isinstance(net, Discriminator) else ""
+    origins = [[known.index(d)] if d in known else list(range(len(known))) for d in domains]
+    for key, value in own.items():
+        if key.startswith("unshared."):
+            _, branch, rest = key.split(".", 2)
+            value.copy_(torch.stack([values[f"unshared.{i}.{rest}"] for i in origins[int(branch)]]).mean(0))
+        elif last and key.startswith(last):
+            value.copy_(torch.stack([values[key][old].mean(0) for old in origins]))
+        else:
+            value.copy_(values[key])

@@ -1,0 +1,129 @@
+"""What changes while a run goes on."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from stargan.faces.masks import face_masks
+from stargan.fan import FAN
+from stargan.model import Model
+from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
+from train.config import TrainConfig
+from train.step.content import ContentLoss
+
+Masks = tuple[Tensor, Tensor]
+
+
+class State:
+    """Networks, their averages, and optimisers: all that changes while a run goes on.
+
+    Random numbers come from the seed and the iteration alone, so there is no generator whose state would have to be kept.
+    Several processes, as `accelerate launch` starts them, hold equal states: each takes its share of a batch, and gradients
+    are averaged before a step. They are averaged here rather than by DistributedDataParallel, which does not know the double
+    backward pass of R1, nor backward passes that are meant for some of the networks only.
+    """
+
+    def __init__(self, config: TrainConfig, fan: FAN | None) -> None:
+        model = config.model
+        self.config = config
+        # Without being told, accelerate takes several processes on a machine without a GPU for single ones.
+        on_cpu = config.device == "cpu" or (int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.cuda.is_available())
+        self.processes = PartialState(cpu=on_cpu)
+        self.device = torch.device("cpu") if on_cpu else self.processes.device
+        ready: Any = {"device": self.device, "memory_format": torch.channels_last}
+        self.fan = copy.deepcopy(fan).to(**ready) if fan is not None and config.w_hpf > 0 else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.generator = Generator(model)
+            self.mapping_network = MappingNetwork(model)
+            self.style_encoder = StyleEncoder(model)
+            self.discriminator = Discriminator(model)
+            for net in self.networks.values():
+                initialize(net)
+                net.to(**ready)
+        self.content = ContentLoss(config.con_box).to(**ready) if config.lambda_con else None
+        self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k != "discriminator"}
+        self.optimisers = {
+            name: torch.optim.Adam(
+                net.parameters(),
+                lr=config.mapping_lr if name == "mapping_network" else config.lr,
+                betas=config.betas,
+                weight_decay=config.weight_decay,
+                fused=self.device.type in ("cpu", "cuda"),
+            )
+            for name, net in self.networks.items()
+        }
+        self.iteration = 0
+        self.bad_steps = 0  # in a row
+        self.best: dict[str, float] = {}  # iteration and score of the best evaluation so far
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.generator,
+            "mapping_network": self.mapping_network,
+            "style_encoder": self.style_encoder,
+            "discriminator": self.discriminator,
+        }
+
+    @property
+    def lambda_ds(self) -> float:
+        """The weight of the diversity loss, falling linearly from lambda_ds to ds_floor over ds_iterations."""
+        c = self.config
+        return c.ds_floor + (c.lambda_ds - c.ds_floor) * max(0.0, 1 - self.iteration / c.ds_iterations)
+
+    def set_rates(self) -> None:
+        """Gives the optimisers this iteration's learning rates: those of the configuration, less towards the end of the run."""
+        c = self.config
+        share = min(1.0, max(0.0, (c.iterations - self.iteration) / c.lr_decay)) if c.lr_decay else 1.0
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = optimiser.defaults["lr"] * share
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def masks(self, image: Tensor) -> Masks | None:
+        """The masks of these images, without gradient; None for a model without skips."""
+        if self.fan is None:
+            return None
+        with torch.no_grad():
+            return face_masks(self.fan(image))
+
+    def model(self, name: str) -> Model:
+        """The averaged networks, as inference uses them, without the branches of source-only domains; they share memory with this
+        state."""
+        config = dataclasses.replace(self.config.model, domains=self.config.domains)
+        nets: dict[str, Any] = {key: _without_sources(net, config) for key, net in self.averaged.items()}
+        return Model(config=config, fan=self.fan, name=name, licence=self.config.licence, **nets)
+
+    def judge(self) -> Discriminator:
+        """The discriminator without the branches of source-only domains; it shares memory with this state."""
+        return _without_sources(self.discriminator, dataclasses.replace(self.config.model, domains=self.config.domains))
+
+
+def _without_sources(net: Any, config: ModelConfig) -> Any:
+    """A network of that configuration, which has fewer domains, on the memory of one with more."""
+    with torch.device("meta"):
+        short = type(net)(config)
+    values = net.state_dict()
+    # A discriminator's branches are the first channels of one layer.
+    values = {k: values[k][: len(v)] if v.shape != values[k].shape else values[k] for k, v in short.state_dict().items()}
+    short.load_state_dict(values, assign=True)
+    return short.eval().requires_grad_(False)
+
+
+def initialize(net: nn.Module) -> None:
+    """He initialisation (arXiv 1502.01852) of convolutions and linear layers, biases at zero."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

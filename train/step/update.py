@@ -1,0 +1,186 @@
+"""One iteration: what the networks are asked, and the steps that follow. Read it from `iterate` upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate.utils import reduce
+from torch import Tensor
+
+from train.config import TrainingError
+from train.step import losses
+from train.step.augment import diff_augment
+from train.step.batch import KINDS, Batch
+from train.step.state import Masks, State
+
+BAD_STEPS = 10  # in a row, after which a run gives up
+
+
+@dataclass
+class Fake:
+    """A translated batch, kept with what a second style of the same source needs."""
+
+    style: Tensor
+    image: Tensor
+    features: Tensor
+    skips: dict[int, Tensor] | None
+
+
+def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tensor:
+    """The style that a kind of guidance asks for; only the mapping network is trained through it."""
+    if kind == "latent":
+        return state.mapping_network(batch.z2 if second else batch.z, batch.y_trg)
+    with torch.no_grad():
+        return state.style_encoder(batch.x_ref2 if second else batch.x_ref, batch.y_trg)
+
+
+def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fake:
+    features, kept = state.generator.features(x)
+    skips = state.generator.skips(kept, masks) if masks is not None else None
+    return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips)
+
+
+def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tensor:
+    c = state.config
+    return diff_augment(x, batch.noise[:, KINDS.index(kind), use], c.augment_colour) if c.diff_augment else x
+
+
+def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, with_r1: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 1 for the discriminator, and R1 on real pictures. image (N, 3, S, S) comes from the generator, cut off from it."""
+    c = state.config
+    with state.autocast():
+        logits = state.discriminator(_augment(state, image, batch, kind, 0), batch.y_trg)
+    fake = losses.adversarial(logits.float(), real=False)
+    # What is never a target needs no judge: a reference stands in for it.
+    imitated = batch.y_org < len(c.domains)
+    x_real = torch.where(imitated[:, None, None, None], batch.x_real, batch.x_ref) if c.sources else batch.x_real
+    y_real = torch.where(imitated, batch.y_org, batch.y_trg)
+    x_real = _augment(state, x_real, batch, kind, 1)
+    if with_r1:
+        x_real = x_real.detach().requires_grad_()
+        logits = state.discriminator(x_real, y_real)  # in float32: a gradient of a gradient needs it
+        penalty = losses.r1(logits, x_real)
+    else:
+        with state.autocast():
+            logits = state.discriminator(x_real, y_real).float()
+        penalty = torch.zeros((), device=state.device)
+    real = losses.adversarial(logits, real=True)
+    loss = real + fake + c.lambda_r1 * c.r1_every * penalty
+    return loss, {"real": real, "fake": fake} | ({"reg": penalty} if with_r1 else {})
+
+
+def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 5: adversarial, style, diversity and cycle losses; and the content loss, where it has a weight."""
+    c = state.config
+    with state.autocast():
+        logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
+        adv = losses.adversarial(logits.float(), real=True)
+        sty = losses.style_reconstruction(fake.style.float(), state.style_encoder(fake.image, batch.y_trg).float())
+        with torch.no_grad():
+            other = state.generator.synthesize(fake.features, _style(state, batch, kind, second=True), fake.skips).float()
+        ds = losses.diversity(fake.image, other)
+        # The style encoder learns from latent-guided updates only.
+        with torch.set_grad_enabled(kind == "latent"):
+            back_style = state.style_encoder(batch.x_real, batch.y_org)
+        back = translate(state, fake.image, back_style, state.masks(fake.image))
+        cyc = losses.cycle(batch.x_real, back.image)
+        con = state.content(batch.x_real, fake.image) if state.content is not None else None
+    loss = adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc
+    log = {"adv": adv, "sty": sty, "ds": ds, "cyc": cyc}
+    return (loss, log) if con is None else (loss + c.lambda_con * con, log | {"con": con})
+
+
+def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """One step of these networks along the mean gradient of the losses of all parts of the batch, in all processes. A step
+    whose gradient is not finite is left out. Returns the losses, averaged."""
+    c = state.config
+    parameters = [p for name in names for p in state.networks[name].parameters()]
+    for p in parameters:
+        p.grad = None
+    log: dict[str, Tensor] = {}
+    for loss, found in parts:
+        # Only these networks get gradients; the others are merely passed through.
+        (loss / c.accumulate).backward(inputs=parameters)
+        log = {k: log.get(k, 0) + v.detach() / c.accumulate for k, v in found.items()}
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if state.processes.num_processes > 1:
+        together = reduce(torch.cat([g.reshape(-1) for g in gradients] + [v.reshape(1) for v in log.values()]), "mean")
+        shares = together.split([g.numel() for g in gradients] + [1] * len(log))
+        for g, share in zip(gradients, shares, strict=False):
+            g.copy_(share.view_as(g))
+        log = {k: share[0] for k, share in zip(log, shares[len(gradients) :], strict=True)}
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not norm.isfinite():
+        state.bad_steps += 1
+        if state.bad_steps == BAD_STEPS:
+            raise TrainingError(
+                f"the gradients of {' and '.join(names)} have not been finite {BAD_STEPS} times in a row, now at iteration "
+                f"{state.iteration}; lower lr, or set clip to 10 or less, and call fit again: it continues from the last checkpoint"
+            )
+        return log
+    state.bad_steps = 0
+    if c.clip > 0:
+        torch.nn.utils.clip_grads_with_norm_(parameters, c.clip, norm)
+    for name in names:
+        state.optimisers[name].step()
+    return log
+
+
+def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
+    """One iteration on this process's share of the batch: discriminator and generator updates, latent- and reference-guided
+    (or one kind, in turn), the averages, the weight of the diversity loss. Returns the losses, without gradient."""
+    c = state.config
+    state.set_rates()
+    kinds = (KINDS[state.iteration % 2],) if c.alternate else KINDS
+    # In turn, latent- and reference-guided updates both take their share of R1.
+    with_r1 = (state.iteration // (2 if c.alternate else 1)) % c.r1_every == 0
+    warming_up = bool(c.init_from) and state.iteration < c.discriminator_warmup
+    chunks = batch.split(c.accumulate)
+    # The generator does not change between the discriminator's update and its own first one, so one forward pass serves both,
+    # and its encoder's part the other kind as well; but not where the graphs of all parts would have to wait in memory.
+    shared = c.accumulate == 1 and not warming_up
+    with state.autocast():
+        masks = [state.masks(chunk.x_real) for chunk in chunks]
+        with torch.set_grad_enabled(shared):
+            first = [
+                translate(state, chunk.x_real, _style(state, chunk, kinds[0]), m) for chunk, m in zip(chunks, masks, strict=True)
+            ]
+
+    def real_or_fake(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        for chunk, fake in zip(chunks, first, strict=True):
+            image = fake.image.detach()
+            if kind != kinds[0]:
+                with torch.no_grad(), state.autocast():
+                    image = state.generator.synthesize(fake.features, _style(state, chunk, kind), fake.skips).float()
+            yield discriminator_loss(state, chunk, image, kind, with_r1)
+
+    def translated(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        for chunk, fake, m in zip(chunks, first, masks, strict=True):
+            if not shared or kind != kinds[0]:
+                with state.autocast():
+                    fake = translate(state, chunk.x_real, _style(state, chunk, kind), m)
+            yield generator_loss(state, chunk, fake, kind)
+
+    log: dict[str, Tensor] = {}
+    for kind in kinds:
+        found = _step(state, ("discriminator",), real_or_fake(kind))
+        log |= {f"D/{kind}_{k}": v for k, v in found.items()}
+    for kind in () if warming_up else kinds:
+        trained = ("generator", "mapping_network", "style_encoder") if kind == "latent" else ("generator",)
+        found = _step(state, trained, translated(kind))
+        log |= {f"G/{kind}_{k}": v for k, v in found.items()}
+    update_averages(state)
+    state.iteration += 1
+    return log | {"G/lambda_ds": torch.tensor(state.lambda_ds)}
+
+
+@torch.no_grad()
+def update_averages(state: State) -> None:
+    """Exponential moving averages of the parameters; with warm-up, over the run so far while that is short."""
+    i, decay = state.iteration, state.config.ema
+    if state.config.ema_warmup:
+        decay = min(decay, (1 + i) / (10 + i))
+    for name, average in state.averaged.items():
+        torch._foreach_lerp_(list(average.parameters()), list(state.networks[name].parameters()), 1 - decay)
