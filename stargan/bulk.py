@@ -45,7 +45,7 @@ class Job:
     """What is done to each source: small, and can be sent to another process.
 
     model, domains, wing: as `zoo.load` takes them. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None
-    for the central square.
+    for the central square. likeness: None for the model's own.
     """
 
     model: str
@@ -55,6 +55,7 @@ class Job:
     aligner: str | None = "fan-68"
     domains: tuple[str, ...] | None = None
     wing: str | None = None
+    likeness: float | None = None
 
     def targets(self, name: str) -> dict[str, Path]:
         """Where the source of that name goes, by style."""
@@ -234,7 +235,7 @@ def translate(job: Job, name: str, path: Path) -> Result:
     try:
         ready = translator(job.model, job.domains, job.wing)
         picture, notes = square(images.read(path), ready.model.config.image_size, job.aligner)
-        encoded = ready.encode(picture, masks=job.masks)
+        encoded = ready.encode(picture, masks=job.masks, likeness=job.likeness)
         for names in (list(targets)[i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)):
             styles = torch.from_numpy(np.stack([job.styles[style] for style in names]))
             for style, result in zip(names, ready.decode(encoded, styles)):

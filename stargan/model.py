@@ -12,7 +12,11 @@ from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncode
 
 @dataclass
 class Model:
-    """What inference needs. The networks are in eval mode, without gradients."""
+    """What inference needs. The networks are in eval mode, without gradients.
+
+    free: a second generator of the same training, which follows the style more and the source less; outputs can lie anywhere
+    between the two (`blending`). A model without one has no choice of likeness.
+    """
 
     config: ModelConfig
     generator: Generator
@@ -21,6 +25,7 @@ class Model:
     fan: FAN | None = None
     name: str = ""
     licence: str = ""
+    free: Generator | None = None
     notes: tuple[str, ...] = ()  # what was guessed or left aside when it was read, a sentence each
     mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 
@@ -31,13 +36,13 @@ class Model:
             "mapping_network": self.mapping_network,
             "style_encoder": self.style_encoder,
         }
-        return nets | ({"fan": self.fan} if self.fan is not None else {})
+        return nets | {name: net for name, net in (("fan", self.fan), ("free", self.free)) if net is not None}
 
 
-def build(config: ModelConfig, fan: FANConfig | None = None, name: str = "", licence: str = "") -> Model:
-    """A model of this shape, its parameters as PyTorch initialises them."""
+def build(config: ModelConfig, fan: FANConfig | None = None, name: str = "", licence: str = "", free: bool = False) -> Model:
+    """A model of this shape, its parameters as PyTorch initialises them; free: with a second generator."""
     networks = Generator(config), MappingNetwork(config), StyleEncoder(config)
-    model = Model(config, *networks, FAN(fan) if fan is not None else None, name, licence)
+    model = Model(config, *networks, FAN(fan) if fan is not None else None, name, licence, Generator(config) if free else None)
     for net in model.networks.values():
         net.eval().requires_grad_(False)
     return model

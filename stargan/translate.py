@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from stargan import blending
 from stargan.faces import masks
 from stargan.fast import FastGenerator, FastStyleEncoder
 from stargan.media import images
 from stargan.model import Model
+from stargan.networks import Generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOGETHER = 8  # styles that are decoded at once
@@ -40,7 +42,7 @@ class Encoded:
     image (1, 3, S, S) is the source in [-1, 1]; features are the innermost ones of the encoder, normalized the same after the
     instance normalisation of the first decoder block; kept features by side, which masks are laid over; parts the masks of facial
     parts (none before they were needed); masks the full and the inner one, (1, 1, H, W) in [0, 1], or None; skips what the
-    decoder adds.
+    decoder adds; likeness that of the generator that encoded it, and will decode it.
     """
 
     image: Tensor
@@ -50,26 +52,31 @@ class Encoded:
     parts: dict[str, Tensor]
     masks: tuple[Tensor, Tensor] | None
     skips: dict[int, Tensor]
+    likeness: float = 1.0
 
 
 class Translator:
     """Holds a model ready on a device.
 
     device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes bf16 or fp16 where the device has units
-    for it; fp32 gives the golden values.
+    for it; fp32 gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs
+    keep, 0 to 1, unless `encode` is given another; ValueError for another than 1 where it does not.
     """
 
-    def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", precision: str = "auto", likeness: float = 1.0) -> None:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
         self.model = model
+        self.has_likeness = model.free is not None
+        self.likeness = self.check_likeness(likeness)
         self.device = torch.device(_best_device() if device == "auto" else device)
         self.precision = _best_precision(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
         if self.precision == "fp32":
             torch.backends.cudnn.allow_tf32 = False  # which would round convolutions to 10 bits
         self.compiled = False
-        self.generator = FastGenerator(model.generator, self.dtype, FOLD_FROM[0]).to(self.device)
+        self.generator = self._fast(model.generator, FOLD_FROM[0])
+        self._blend = self._blending(FOLD_FROM[0])
         self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM[0]).to(self.device)
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
         self.fan = copy.deepcopy(model.fan if self.has_masks else None)
@@ -85,14 +92,44 @@ class Translator:
         return f"{self.device.type}, {self.precision}, channels_last, {'compiled' if self.compiled else 'eager'}"
 
     @torch.no_grad()
-    def encode(self, source: Image.Image | Tensor, masks: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
+    def encode(
+        self,
+        source: Image.Image | Tensor,
+        masks: bool = True,
+        parts: Mapping[str, float] | None = None,
+        likeness: float | None = None,
+    ) -> Encoded:
         """Encodes a square picture, or a tensor (1, 3, H, W) in [-1, 1], resized to what the model takes.
 
-        masks: keep the source's face where the model can. parts: the weight of each facial part, as in `masks.combine`.
+        masks: keep the source's face where the model can. parts: the weight of each facial part, as in `masks.combine`. likeness:
+        0 to 1, by default the translator's.
         """
-        x = self._square(source)
-        features, normalized, kept = self._calls["encode"](self._ready(x))
-        return self.with_masks(Encoded(x, features, normalized, kept, {}, None, {}), masks, parts)
+        return self.with_masks(self._encoded(self._square(source), self.check_likeness(likeness)), masks, parts)
+
+    def _encoded(self, x: Tensor, likeness: float) -> Encoded:
+        with self._blend.at(likeness):
+            features, normalized, kept = self._calls["encode"](self._ready(x))
+        return Encoded(x, features, normalized, kept, {}, None, {}, likeness)
+
+    @torch.no_grad()
+    def with_likeness(self, encoded: Encoded, likeness: float) -> Encoded:
+        """The same source under the same masks at another likeness. The encoder runs again, the FAN does not."""
+        if self.check_likeness(likeness) == encoded.likeness:
+            return encoded
+        made = replace(self._encoded(encoded.image, likeness), parts=encoded.parts, masks=encoded.masks)
+        if encoded.masks is None:
+            return made
+        full, inner = (mask.to(self.device) for mask in encoded.masks)
+        return replace(made, skips=self._calls["skips"](made.kept, (full, inner)))
+
+    def check_likeness(self, wanted: float | None) -> float:
+        """A likeness that this model offers, by default the translator's; ValueError where it does not."""
+        if wanted is None:
+            return self.likeness
+        blending.check(wanted)
+        if wanted != 1 and not self.has_likeness:
+            raise ValueError(f"{self.model.name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
+        return float(wanted)
 
     @torch.no_grad()
     def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
@@ -114,7 +151,8 @@ class Translator:
         if self.compiled and len(shares[-1]) < TOGETHER:
             shares = (*shares[:-1], *shares[-1].split(1))
         decode = self._calls["decode"]
-        return torch.cat([decode(encoded.features, encoded.normalized, share, encoded.skips).cpu() for share in shares])
+        with self._blend.at(encoded.likeness):
+            return torch.cat([decode(encoded.features, encoded.normalized, share, encoded.skips).cpu() for share in shares])
 
     @torch.no_grad()
     def style(self, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
@@ -160,8 +198,10 @@ class Translator:
                 found[count] = seconds(self.generator)
                 count //= 2
             torch.set_num_threads(min(found, key=lambda n: found[n]))
-        generators = [FastGenerator(self.model.generator, self.dtype, side).to(self.device) for side in FOLD_FROM]
-        self.generator = min(generators, key=seconds)
+        generators = {side: self._fast(self.model.generator, side) for side in FOLD_FROM}
+        best = min(generators, key=lambda side: seconds(generators[side]))
+        self.generator = generators[best]
+        self._blend = self._blending(best)
         self._calls = self._plain()
 
     def compile(self) -> bool:
@@ -193,6 +233,13 @@ class Translator:
             return False
         self._calls, self.compiled = calls, True
         return True
+
+    def _fast(self, generator: Generator, fold_from: int) -> FastGenerator:
+        return FastGenerator(generator, self.dtype, fold_from).to(self.device)
+
+    def _blending(self, fold_from: int) -> blending.Blend:
+        """Folding is linear, so that folded weights can be blended as they are."""
+        return blending.Blend(self.generator, self._fast(self.model.free, fold_from) if self.model.free is not None else None)
 
     def _plain(self) -> dict[str, Callable[..., Any]]:
         return {

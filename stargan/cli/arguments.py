@@ -53,6 +53,15 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-masks", action="store_true", help="do not hold on to facial parts of the source")
 
 
+def add_likeness(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--likeness",
+        type=number(0, 1),
+        metavar="L",
+        help="how much of the person outputs keep, 0 to 1 (default: 1), where the model offers the choice",
+    )
+
+
 def add_alignment(parser: argparse.ArgumentParser) -> None:
     """Whether and how the face is found: see `aligner`."""
     parser.add_argument(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stargan.cli.arguments import (
     FORMATS,
     add_alignment,
+    add_likeness,
     add_masks,
     add_model,
     add_psi,
@@ -58,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_psi(parser)
     add_masks(parser)
+    add_likeness(parser)
     add_alignment(parser)
     parser.add_argument(
         "--grid",
@@ -104,7 +106,8 @@ def _translate_one(options: argparse.Namespace) -> int:
     else:
         style = styles.from_seed(model, options.domain, options.seed[0], psi(options))
     translator = Translator(model)
-    result = images.to_pil(translator.decode(translator.encode(source, masks=not options.no_masks), style))
+    encoded = translator.encode(source, masks=not options.no_masks, likeness=options.likeness)
+    result = images.to_pil(translator.decode(encoded, style))
     done = time.perf_counter()
     write(result, path)
     print(f"translated in {done - loaded:.2f} s ({done - start:.2f} s with loading), wrote {path}")
@@ -123,9 +126,20 @@ def _translate_many(options: argparse.Namespace) -> int:
         raise CommandError("--grid needs the pictures of all processes; call again with it, and in one process, when they are done")
     sources = bulk.sources(map(Path, options.source), out)
     load_model(options)  # what has to be downloaded is here before workers look for it
-    model = bulk.translator(model_name(options), options.domains, options.wing).model
+    translator = bulk.translator(model_name(options), options.domains, options.wing)
+    model = translator.model
+    translator.check_likeness(options.likeness)
     styles, heads, failures = _styles(options, model)
-    job = bulk.Job(model_name(options), styles, out, not options.no_masks, aligner(options), options.domains, options.wing)
+    job = bulk.Job(
+        model_name(options),
+        styles,
+        out,
+        not options.no_masks,
+        aligner(options),
+        options.domains,
+        options.wing,
+        options.likeness,
+    )
     mine = bulk.shard(sources, rank, world)
     targets = [path for name in mine for path in job.targets(name).values()]
     bulk.open_folder(out, _request(options, model, job), targets, options.overwrite)
@@ -155,6 +169,8 @@ def _request(options: argparse.Namespace, model: Model, job: Job) -> dict[str, o
         "psi": psi(options),
         "masks": job.masks,
         "alignment": job.aligner,
+        # As the folders that know no likeness are told from others.
+        **({} if job.likeness in (None, 1) else {"likeness": job.likeness}),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stargan.cli.arguments import (
     PHOTOGRAPH,
     add_alignment,
+    add_likeness,
     add_masks,
     add_model,
     add_psi,
@@ -54,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loop", action="store_true", help="go back to the first style in the end")
     add_psi(parser)
     add_masks(parser)
+    add_likeness(parser)
     add_alignment(parser)
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write: .mp4")
 
@@ -76,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
         options.loop,
     )
     translator = Translator(model)
-    frames = transition.frames(translator, translator.encode(source, masks=not options.no_masks), source, path)
+    encoded = translator.encode(source, masks=not options.no_masks, likeness=options.likeness)
+    frames = transition.frames(translator, encoded, source, path)
     video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), options.fps)
     print(f"{len(path)} frames, {len(path) / options.fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0

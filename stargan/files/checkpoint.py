@@ -86,7 +86,7 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
     if domains is not None:
         config = named(config, domains, path)
     fan = _configuration(FANConfig, metadata, "fan", path) if "fan" in metadata else None
-    model = blank(config, fan, path)
+    model = blank(config, fan, path, free=any(key.startswith("free.") for key in tensors))
     model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
     fill(model.networks, tensors, path)
     return model

@@ -36,11 +36,11 @@ def named(config: ModelConfig, domains: Sequence[str], path: Path) -> ModelConfi
         raise CheckpointError(f"the names for the domains of {path} cannot be used: {error}") from None
 
 
-def blank(config: ModelConfig, fan: FANConfig | None, path: Path) -> Model:
+def blank(config: ModelConfig, fan: FANConfig | None, path: Path, free: bool = False) -> Model:
     """A model without memory for its values yet, so that a forged size costs nothing."""
     try:
         with torch.device("meta"):
-            return build(config, fan)
+            return build(config, fan, free=free)
     except (RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path} asks for networks that are too large; use another file") from error
 
