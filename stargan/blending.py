@@ -1,8 +1,8 @@
 """How much of the person an output keeps, as one number: two generators of one training, blended.
 
 A generator that was trained on from another one lies in the same basin, so that the line between their weights is made of
-generators that work (deep network interpolation, arXiv 1811.10515). At 0 stands the free one, which follows the style; at 1 the faithful one,
-which keeps the source's likeness.
+generators that work (deep network interpolation, arXiv 1811.10515). At 0 stands the free one, which follows the style; at 1 the
+faithful one, which keeps the source's likeness.
 """
 
 from __future__ import annotations
