@@ -178,6 +178,7 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"lambda_con": -1.0}, "lambda_con is -1.0; it has to be 0"),
         ({"con_box": [0.5, 0.0, 0.2, 1.0]}, "con_box is .* it has to be left, top, right and bottom"),
         ({"con_box": [0.5]}, "con_box is .* it has to be 4 numbers"),
+        ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),
         ({"exact": True}, "lambda_con, sources depart from the paper"),
     ],
 )
@@ -202,3 +203,11 @@ def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.
     changes = {"init_from": str(path), "image_size": 128, "base_channels": 4, "max_channels": 16, "discriminator_warmup": 1}
     state = loop.fit(settings(folder, iterations=1, **changes))
     assert torch.equal(state.generator.encode[2].conv1.weight, small.generator.encode[1].conv1.weight)
+
+
+def test_a_lazy_cycle_is_left_out_between(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder, cyc_every=3, alternate=True)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    state = loop.State(run, None)
+    logs = [loop.iterate(state, loop.sample_batch(run, pictures, i)) for i in range(8)]
+    assert [any("cyc" in key for key in log) for log in logs] == [True, True, False, False, False, False, True, True]

@@ -26,6 +26,7 @@ class TrainingError(ValueError):
 PAPER = {
     "alternate": False,
     "r1_every": 1,
+    "cyc_every": 1,
     "diff_augment": False,
     "ema_warmup": False,
     "clip": 0.0,
@@ -79,6 +80,7 @@ class TrainConfig:
     exact: bool = False  # refuse whatever departs from the paper's algorithm
     alternate: bool = False  # latent- and reference-guided updates in turn instead of both in an iteration
     r1_every: int = 1  # lazy R1: every k-th discriminator update, k times as heavy
+    cyc_every: int = 1  # lazy cycle: every k-th generator update, k times as heavy; takes a third off an iteration's time
     diff_augment: bool = False  # colour and translation, on what the discriminator sees
     augment_colour: float = 1.0  # strength of the colour part; outputs may stay greyer than the data where it is full
     clip: float = 0.0  # the largest norm of a gradient; 0: any (steps that are not finite are left out in any case)
@@ -98,7 +100,7 @@ class TrainConfig:
         if self.precision not in ("bf16", "fp32"):
             raise ConfigError(f"precision is {self.precision!r}; it has to be bf16 or fp32")
         steps = ("iterations", "ds_iterations", "save_every", "sample_every", "log_every")
-        for name in ("batch", "accumulate", "r1_every", "keep", *steps):
+        for name in ("batch", "accumulate", "r1_every", "cyc_every", "keep", *steps):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.device not in ("auto", "cpu"):

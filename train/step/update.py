@@ -71,7 +71,7 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
     return loss, {"real": real, "fake": fake} | ({"reg": penalty} if with_r1 else {})
 
 
-def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
+def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Equation 5: adversarial, style, diversity and cycle losses; and the content loss, where it has a weight."""
     c = state.config
     with state.autocast():
@@ -81,15 +81,19 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str) -> tuple[T
         with torch.no_grad():
             other = state.generator.synthesize(fake.features, _style(state, batch, kind, second=True), fake.skips).float()
         ds = losses.diversity(fake.image, other)
-        # The style encoder learns from latent-guided updates only.
-        with torch.set_grad_enabled(kind == "latent"):
-            back_style = state.style_encoder(batch.x_real, batch.y_org)
-        back = translate(state, fake.image, back_style, state.masks(fake.image))
-        cyc = losses.cycle(batch.x_real, back.image)
-        con = state.content(batch.x_real, fake.image) if state.content is not None else None
-    loss = adv + c.lambda_sty * sty - state.lambda_ds * ds + c.lambda_cyc * cyc
-    log = {"adv": adv, "sty": sty, "ds": ds, "cyc": cyc}
-    return (loss, log) if con is None else (loss + c.lambda_con * con, log | {"con": con})
+        loss = adv + c.lambda_sty * sty - state.lambda_ds * ds
+        log = {"adv": adv, "sty": sty, "ds": ds}
+        if with_cycle:
+            # The style encoder learns from latent-guided updates only.
+            with torch.set_grad_enabled(kind == "latent"):
+                back_style = state.style_encoder(batch.x_real, batch.y_org)
+            back = translate(state, fake.image, back_style, state.masks(fake.image))
+            log["cyc"] = losses.cycle(batch.x_real, back.image)
+            loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
+        if state.content is not None:
+            log["con"] = state.content(batch.x_real, fake.image)
+            loss = loss + c.lambda_con * log["con"]
+    return loss, log
 
 
 def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
@@ -134,8 +138,9 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
     c = state.config
     state.set_rates()
     kinds = (KINDS[state.iteration % 2],) if c.alternate else KINDS
-    # In turn, latent- and reference-guided updates both take their share of R1.
-    with_r1 = (state.iteration // (2 if c.alternate else 1)) % c.r1_every == 0
+    # In turn, latent- and reference-guided updates both take their share of R1 and of the cycle.
+    turn = state.iteration // (2 if c.alternate else 1)
+    with_r1, with_cycle = turn % c.r1_every == 0, turn % c.cyc_every == 0
     warming_up = bool(c.init_from) and state.iteration < c.discriminator_warmup
     chunks = batch.split(c.accumulate)
     # The generator does not change between the discriminator's update and its own first one, so one forward pass serves both,
@@ -161,7 +166,7 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
             if not shared or kind != kinds[0]:
                 with state.autocast():
                     fake = translate(state, chunk.x_real, _style(state, chunk, kind), m)
-            yield generator_loss(state, chunk, fake, kind)
+            yield generator_loss(state, chunk, fake, kind, with_cycle)
 
     log: dict[str, Tensor] = {}
     for kind in kinds:
