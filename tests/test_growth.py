@@ -13,7 +13,8 @@ from material import TINY_FAN
 from stargan.faces.masks import face_masks
 from stargan.model import build
 from stargan.networks import Discriminator, ModelConfig
-from train import data, growth
+from train import data
+from train.step import growth
 
 SMALL = ModelConfig(image_size=64, domains=("a", "b"), base_channels=8, max_channels=16)
 

@@ -14,11 +14,11 @@ from stargan import zoo
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import config, data, growth
+from train import config, data
 from train.config import ConfigError
 from train.run import loop, records
 from train.run.start import begin
-from train.step import content
+from train.step import content, growth
 from train.step.batch import sample_batch
 from train.step.state import State
 from train.step.update import iterate, translate
@@ -208,6 +208,6 @@ def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.
 def test_a_lazy_cycle_is_left_out_between(folder: Path, tmp_path: Path) -> None:
     run = settings(folder, cyc_every=3, alternate=True)
     pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
-    state = loop.State(run, None)
-    logs = [loop.iterate(state, loop.sample_batch(run, pictures, i)) for i in range(8)]
+    state = State(run, None)
+    logs = [iterate(state, sample_batch(run, pictures, i)) for i in range(8)]
     assert [any("cyc" in key for key in log) for log in logs] == [True, True, False, False, False, False, True, True]

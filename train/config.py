@@ -73,7 +73,7 @@ class TrainConfig:
     ema_warmup: bool = False  # averages over fewer iterations at the start
 
     # A model (a name, a .safetensors or a published .ckpt) whose weights the run starts with; its discriminator too, where it lies
-    # beside it. One of half the side and twice the width is grown first (train/growth.py).
+    # beside it. One of half the side and twice the width is grown first (train/step/growth.py).
     init_from: str = ""
     discriminator_warmup: int = 200  # with init_from: iterations in which only the discriminator learns
 

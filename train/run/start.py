@@ -12,8 +12,9 @@ from torch import nn
 from stargan.files import checkpoint
 from stargan.model import Model
 from stargan.networks import Discriminator
-from train import data, growth
+from train import data
 from train.config import ConfigError, TrainConfig
+from train.step import growth
 from train.step.state import State
 
 
