@@ -27,7 +27,7 @@ from tqdm import tqdm
 from stargan.faces.align import align as align_face
 from stargan.faces.frame import mean_landmarks, similarity, warp
 from stargan.files import whole
-from stargan.media import images
+from stargan.media import images, reading
 from train.data import SUFFIXES
 
 MANIFEST = Path(__file__).parent / "manifests" / "portraits.csv"
@@ -111,8 +111,8 @@ def photographs(source: Path, out: Path, size: int, limit: int = PHOTOS_A_GROUP)
     PrepareError where a file is missing or `out` holds other pictures of that domain.
     """
     _check_apart(source, out)
-    if size < images.MIN_SIDE:
-        raise PrepareError(f"the size is {size}; take at least {images.MIN_SIDE} px")
+    if size < reading.MIN_SIDE:
+        raise PrepareError(f"the size is {size}; take at least {reading.MIN_SIDE} px")
     jobs = []
     for split in ("train", "val"):
         try:
@@ -163,8 +163,8 @@ def folder(source: Path, out: Path, size: int, align: bool = False, val_fraction
     PrepareError where fewer than four pictures of a domain are left, for settings out of range, for `out` and source that lie
     in each other, and for an `out` that was made from other pictures or with other settings.
     """
-    if size < images.MIN_SIDE:
-        raise PrepareError(f"the size is {size}; take at least {images.MIN_SIDE} px")
+    if size < reading.MIN_SIDE:
+        raise PrepareError(f"the size is {size}; take at least {reading.MIN_SIDE} px")
     if not 0 < val_fraction < 1:
         raise PrepareError(f"the fraction for val is {val_fraction}; take one above 0 and below 1, such as 0.1")
     if not source.is_dir():
