@@ -138,7 +138,7 @@ def test_one_and_the_same_face_for_all_is_found_for_one() -> None:
     assert found["top1"] <= 0.1 and found["spread"] < 1e-2
 
 
-def test_summary_tells_groups_and_kinds_of_style_apart() -> None:
+def test_summary_tells_groups_and_kinds_of_styleshort_names() -> None:
     people = np.random.default_rng(0).normal(size=(20, 128))
     half = people.copy()
     half[10:] = people[[11, 12, 13, 14, 15, 16, 17, 18, 19, 10]]  # the second ten are taken for others
@@ -244,11 +244,11 @@ def test_the_time_grows_with_the_domains_not_with_their_square() -> None:
 
 
 def test_models_of_one_file_name_are_kept_apart_or_refused() -> None:
-    from train.__main__ import _apart
+    from train.cli.evaluate import short_names
 
-    assert _apart(["runs/a/model.safetensors", "runs/b/model.safetensors"]) == ["a-model", "b-model"]
+    assert short_names(["runs/a/model.safetensors", "runs/b/model.safetensors"]) == ["a-model", "b-model"]
     with pytest.raises(ValueError, match="give each once"):
-        _apart(["runs/a/model.safetensors", "runs/a/model.safetensors"])
+        short_names(["runs/a/model.safetensors", "runs/a/model.safetensors"])
 
 
 @pytest.mark.parametrize("number", ["1", "-3"])

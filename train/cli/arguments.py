@@ -1,0 +1,47 @@
+"""The options that several verbs have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan.cli.parsing import CommandError, whole
+
+if TYPE_CHECKING:
+    from train.config import TrainConfig
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The settings of a run: see `read_config`."""
+    parser.add_argument("--config", type=Path, required=True, help="YAML file with the settings of the run (train/configs/)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+
+
+def read_config(options: argparse.Namespace, *changes: str) -> TrainConfig:
+    from train import config
+
+    return config.read(options.config, [*changes, *options.set])
+
+
+def add_data(parser: argparse.ArgumentParser, splits: str = "train/<domain>/ and val/<domain>/") -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"folder with {splits}")
+
+
+def add_cache(parser: argparse.ArgumentParser, kept: str = "pictures") -> None:
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help=f"for {kept} (default: %(default)s)")
+
+
+def add_seed(parser: argparse.ArgumentParser, decided: str) -> None:
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help=f"of {decided} (default: %(default)s)")
+
+
+def model_file(path: Path) -> Path:
+    """The .safetensors to write, in a folder that is made; CommandError, before minutes of work are lost, where it cannot be."""
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise CommandError(f"--out is {path}; give the name of a file that ends in .safetensors")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--out is {path}, but {path.parent} is no folder and cannot be made one ({error.strerror})") from error
+    return path

@@ -1,0 +1,28 @@
+"""Makes the pictures of a model's card."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stargan.cli.arguments import add_model, load_model
+from train.cli.arguments import add_data, add_seed
+
+HELP = "make the pictures of a model's card"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_model(parser, required=True)
+    add_data(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the card")
+    parser.add_argument("--photo", type=Path, metavar="FILE", help="a photograph to show in every domain")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="log.jsonl of the run, for the training curve")
+    add_seed(parser, "sources and styles")
+
+
+def run(options: argparse.Namespace) -> int:
+    from train.judge import card
+
+    for path in card.make(load_model(options), options.data, options.out, options.photo, options.log, options.seed):
+        print(f"wrote {path}")
+    return 0

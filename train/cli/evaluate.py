@@ -1,0 +1,78 @@
+"""Measures models on the val split, or on photographs, and prints a table with a column for each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stargan.cli.arguments import add_model, load_model
+from stargan.cli.parsing import CommandError, whole
+from train.cli.arguments import add_cache, add_data, add_seed
+
+HELP = "measure models on the val split"
+
+
+def _limit(text: str) -> int:
+    value = whole(-(2**31))(text)
+    if value == 1 or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} sources are too few to compare; give at least 2, or 0 for all")
+    return value
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_model(parser, required=True, nargs="+")
+    add_data(parser)
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="folder of photographs to translate instead, and to measure likeness with"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for JSON, grid and mean pictures (default: runs/evaluate/NAME)"
+    )
+    add_cache(parser, "pictures and classifier")
+    parser.add_argument(
+        "--outputs", type=whole(1), default=10, metavar="N", help="a source and pair of domains (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=_limit, default=0, metavar="N", help="N sources a domain at most; 0: all (default)")
+    add_seed(parser, "latents, references and projections")
+    parser.add_argument("--no-downloads", action="store_true", help="leave out FID and LPIPS, whose networks are downloaded")
+
+
+def run(options: argparse.Namespace) -> int:
+    names = short_names(options.model)
+    from train.judge import evaluate, photographs, table
+
+    models = [load_model(options, name) for name in options.model]
+    found, folders = [], []
+    for name, model in zip(names, models, strict=True):
+        photos = None
+        if options.photos:
+            photos = photographs.read(options.photos, model.config.image_size, options.limit or photographs.COUNT)
+        folder = options.out or Path("runs/evaluate") / name
+        if options.out and len(models) > 1:
+            folder = options.out / name
+        measured = evaluate.evaluate(
+            model,
+            options.data,
+            photographs=photos,
+            out=folder,
+            cache=options.cache,
+            outputs=options.outputs,
+            limit=options.limit,
+            seed=options.seed,
+            downloads=not options.no_downloads,
+        )
+        found.append(measured | ({"model": name} if len(models) > 1 else {}))
+        folders.append(str(folder))
+    print(table.table(*found))
+    print(f"\nwritten to {', '.join(folders)}")
+    return 0
+
+
+def short_names(models: list[str]) -> list[str]:
+    """A short name of each model: of its file, with its folder where files of one name are in several."""
+    names = [Path(model).stem for model in models]
+    if len(set(names)) < len(names):
+        names = [f"{Path(model).resolve().parent.name}-{Path(model).stem}" for model in models]
+    if len(set(names)) < len(names):
+        raise CommandError("--model names one model twice, or models whose files and folders have the same names; give each once")
+    return names

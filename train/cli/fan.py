@@ -1,0 +1,35 @@
+"""Trains the 68-point face alignment network on pictures with known landmarks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stargan.cli.parsing import whole
+from train.cli.arguments import add_seed
+
+HELP = "train the 68-point face alignment network"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="folders with train/, val/ and landmarks.npz, or with landmarks-train.npz and landmarks-val.npz",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/fan/fan.safetensors"), metavar="FILE", help="to write (default: %(default)s)"
+    )
+    parser.add_argument("--start", type=Path, metavar="FILE", help="a FAN of the same shape to go on from")
+    parser.add_argument("--steps", type=whole(1), default=4000, metavar="N", help="of training (default: %(default)s)")
+    add_seed(parser, "the augmentation and the first weights")
+
+
+def run(options: argparse.Namespace) -> int:
+    from train import fan
+
+    fan.fit(fan.FANTraining(tuple(options.data), options.out, options.start, options.steps, seed=options.seed))
+    return 0

@@ -1,0 +1,46 @@
+"""Makes a data folder of whatever pictures there are, or goes on with one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stargan.cli.parsing import whole
+from train.cli.arguments import add_seed
+
+HELP = "make a data folder"
+KINDS = (
+    ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
+    ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
+    ("folder", "folder with a folder of pictures for each domain", "your own pictures"),
+    ("celeba-hq", "celeba_hq.zip", "the published CelebA-HQ archive"),
+    ("afhq", "afhq.zip", "the published AFHQ archive, version 1 or 2"),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name, source, text in KINDS:
+        kind = kinds.add_parser(name, help=text, description=f"Prepares {text}.")
+        kind.add_argument("--from", dest="source", type=Path, required=True, metavar="PATH", help=source)
+        kind.add_argument("--to", dest="out", type=Path, required=True, metavar="DIR", help="data folder to make, or to go on with")
+        if name in ("folder", "photographs"):
+            kind.add_argument("--size", type=whole(1), required=True, metavar="N", help="side of the pictures in px")
+        if name == "folder":
+            kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
+            kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
+            add_seed(kind, "the split")
+
+
+def run(options: argparse.Namespace) -> int:
+    from train.data import prepare
+
+    if options.kind == "folder":
+        report = prepare.folder(options.source, options.out, options.size, options.align, options.val_fraction, options.seed)
+    elif options.kind == "photographs":
+        report = prepare.photographs(options.source, options.out, options.size)
+    else:
+        make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[options.kind]
+        report = make(options.source, options.out)
+    print(report)
+    return 0
