@@ -14,7 +14,7 @@ from stargan.faces.masks import face_masks
 from stargan.model import build
 from stargan.networks import Discriminator, ModelConfig
 from train import data
-from train.step import growth
+from train.step import growth, peaks
 
 SMALL = ModelConfig(image_size=64, domains=("a", "b"), base_channels=8, max_channels=16)
 
@@ -77,8 +77,30 @@ def test_peaks_are_what_stands_out_of_its_map() -> None:
     model = build(SMALL)
     with torch.inference_mode():
         x, style = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 64)
-        image, flat = growth.decoded(model.generator, x, style, None)
+        features, _ = model.generator.features(x)
+        image, flat = peaks.synthesize(model.generator, features, style, None)
         assert torch.allclose(image, model.generator(x, style), atol=1e-5)
         model.generator.decode[-1].register_forward_hook(lambda module, given, made: made.index_fill(3, torch.tensor([5]), 1e3))
-        _, steep = growth.decoded(model.generator, x, style, None)
-    assert steep > flat + 0.01
+        _, steep = peaks.synthesize(model.generator, features, style, None)
+    assert steep > flat + 0.5
+    one = torch.zeros(1, 2, 32, 32)
+    one[0, 0, 3, 4] = 1.0
+    assert peaks.peaks(one).item() == pytest.approx((32 - peaks.HIGHEST) / 2, rel=0.01)
+
+
+def test_the_loss_on_peaks_lowers_them() -> None:
+    torch.manual_seed(0)
+    generator = build(SMALL).generator.requires_grad_(True)
+    with torch.no_grad():
+        generator.decode[-2].conv2.weight.mul_(0)
+        generator.decode[-2].conv2.weight[:, 0, 1, 1] = 5.0
+    features, style = generator.features(torch.rand(2, 3, 64, 64))[0].detach(), torch.randn(2, 64)
+    optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
+    found = []
+    for _ in range(8):
+        loss = peaks.synthesize(generator, features, style, None)[1]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(loss.item())
+    assert found[0] > 0 and found[-1] < found[0]

@@ -33,6 +33,7 @@ PAPER = {
     "ds_floor": 0.0,
     "lr_decay": 0,
     "lambda_con": 0.0,
+    "lambda_peak": 0.0,
     "sources": (),
 }
 
@@ -66,6 +67,7 @@ class TrainConfig:
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
     lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
+    lambda_peak: float = 0.0  # presses down what rises steeply in the decoder and shows as spots (train/step/peaks.py)
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0
@@ -114,8 +116,9 @@ class TrainConfig:
             raise ConfigError(f"sources are {list(self.sources)}; name each once")
         if not 0 < self.source_share < 1:
             raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
-        if self.lambda_con < 0:
-            raise ConfigError(f"lambda_con is {self.lambda_con}; it has to be 0 (off) or above")
+        for name in ("lambda_con", "lambda_peak"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (off) or above")
         left, top, right, bottom = self.con_box
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")

@@ -4,7 +4,7 @@ All blocks of the encoders are kept, and those of the decoder that make features
 and fitted to what the smaller model does. Instance normalisation tempts a generator into features that rise steeply at one place
 (arXiv 1912.04958, section 2), the more the larger they are; the smaller model's last layer has learned to hide them, a new one has
 not, and shows spots that stay. So the outer blocks of the decoder begin anew, all others are fitted along at a lower rate, and what
-lies far above its map's deviation is pressed down meanwhile.
+rises far above its map (`peaks`) is pressed down meanwhile.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from stargan.faces.masks import face_masks
 from stargan.model import Model, build
 from stargan.networks import AdaINResBlock, Discriminator, Generator, ModelConfig
 from train import data
+from train.step import peaks
 
 BATCH = 4
 ENCODER_STEPS, DECODER_STEPS = 300, 350
 FAST, SLOW = 2e-3, 3e-4  # learning rates of new and of old blocks
 KEPT = 32  # px, of the largest features whose decoder blocks are kept
-HIGHEST = 6.0  # deviations that a feature may lie from its map's mean
-PRESS = 0.02  # weight of what lies further
+PRESS = 0.02  # weight of the loss on peaks
 
 
 def can_grow(small: ModelConfig, large: ModelConfig) -> bool:
@@ -165,22 +165,6 @@ def _fit_trunk(large: nn.Sequential, small: nn.Sequential, sample: _Sample, scal
     )
 
 
-def decoded(generator: Generator, x: Tensor, style: Tensor, masks: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-    """Images as `Generator.forward` makes them, and how far the features of all decoder blocks lie beyond HIGHEST deviations of
-    their maps: the mean square, a scalar."""
-    features, kept = generator.features(x)
-    waiting = generator.skips(kept, masks) if masks is not None else {}
-    beyond = []
-    h = features
-    for block in generator.decode:
-        h = block(h, style)
-        if block.upsample and h.shape[-1] in waiting:
-            h = h + waiting.pop(h.shape[-1])
-        if h.shape[-1] >= 32:  # smaller maps are too coarse to have places that stand out
-            beyond.append(F.relu(F.instance_norm(h.float()).abs() - HIGHEST).square().mean())
-    return generator.to_rgb(h).float(), torch.stack(beyond).mean()
-
-
 def _fit_decoder(large: Model, small: Model, kept: int, sample: _Sample, scale: float) -> None:
     new = [*large.generator.decode[kept:], large.generator.to_rgb]
     old = list(large.generator.decode[:kept])
@@ -193,8 +177,10 @@ def _fit_decoder(large: Model, small: Model, kept: int, sample: _Sample, scale: 
             with torch.autocast("cpu", torch.bfloat16):
                 wanted = small.generator(halved(x), style, masks).float()
         with torch.autocast("cpu", torch.bfloat16):
-            found, beyond = decoded(large.generator, x, style, masks)
-        error = (found - F.interpolate(wanted, scale_factor=2, mode="bicubic")).abs().mean(1)  # (N, S, S)
+            features, kept_features = large.generator.features(x)
+            skips = large.generator.skips(kept_features, masks) if masks is not None else None
+            found, beyond = peaks.synthesize(large.generator, features, style, skips)
+        error = (found.float() - F.interpolate(wanted, scale_factor=2, mode="bicubic")).abs().mean(1)  # (N, S, S)
         # The worst places of the picture weigh as much as all of it: a spot is small.
         worst = F.avg_pool2d(error, 8).flatten(1).topk(max(1, error.shape[-1] ** 2 // 64 // 50)).values
         return error.mean() + 0.5 * worst.mean() + PRESS * beyond

@@ -10,7 +10,7 @@ from accelerate.utils import reduce
 from torch import Tensor
 
 from train.config import TrainingError
-from train.step import losses
+from train.step import losses, peaks
 from train.step.augment import diff_augment
 from train.step.batch import KINDS, Batch
 from train.step.state import Masks, State
@@ -26,6 +26,7 @@ class Fake:
     image: Tensor
     features: Tensor
     skips: dict[int, Tensor] | None
+    peak: Tensor | None  # the loss on peaks, where it has a weight
 
 
 def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tensor:
@@ -39,7 +40,10 @@ def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tenso
 def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fake:
     features, kept = state.generator.features(x)
     skips = state.generator.skips(kept, masks) if masks is not None else None
-    return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips)
+    if state.config.lambda_peak:
+        image, peak = peaks.synthesize(state.generator, features, style, skips)
+        return Fake(style, image.float(), features, skips, peak)
+    return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips, None)
 
 
 def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tensor:
@@ -72,7 +76,7 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
 
 
 def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses; and the content loss, where it has a weight."""
+    """Equation 5: adversarial, style, diversity and cycle losses; and those on content and peaks, where they have a weight."""
     c = state.config
     with state.autocast():
         logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
@@ -90,6 +94,9 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             back = translate(state, fake.image, back_style, state.masks(fake.image))
             log["cyc"] = losses.cycle(batch.x_real, back.image)
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
+        if fake.peak is not None:
+            log["peak"] = fake.peak
+            loss = loss + c.lambda_peak * fake.peak
         if state.content is not None:
             log["con"] = state.content(batch.x_real, fake.image)
             loss = loss + c.lambda_con * log["con"]
