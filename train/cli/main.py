@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from stargan.cli.parsing import Verb, run_verb
-from train.cli import bench, card, evaluate, fan, fit, match, prepare
+from train.cli import bench, card, evaluate, fan, fit, match, pair, prepare
 
-VERBS = (prepare, fit, match, evaluate, card, bench, fan)
+VERBS = (prepare, fit, match, pair, evaluate, card, bench, fan)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

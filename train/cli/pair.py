@@ -1,0 +1,30 @@
+"""Puts two models of one training together, a free one and a faithful one, into one whose likeness can be chosen."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from train.cli.arguments import model_file
+
+HELP = "put a free and a faithful model together, so that likeness can be chosen"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--free", required=True, metavar="MODEL", help="the model at likeness 0, by name or file")
+    parser.add_argument("--faithful", required=True, metavar="MODEL", help="the model at likeness 1, trained on from it or with it")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model to write (.safetensors)")
+
+
+def run(options: argparse.Namespace) -> int:
+    out = model_file(options.out)
+    import torch
+
+    from stargan import zoo
+    from stargan.files import checkpoint
+    from train.pair import pair, relative_distance
+
+    free, faithful = zoo.load(options.free), zoo.load(options.faithful)
+    checkpoint.save(pair(free, faithful), out, dtype=torch.float16)
+    print(f"the two lie {100 * relative_distance(free, faithful):.0f} % of their size apart; written to {out}")
+    return 0
