@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from material import TINY_FAN
 from PIL import Image
 from skimage import data as photographs
 
+from stargan import styles
+from stargan.media import images
 from stargan.model import build
 from stargan.networks import ModelConfig
+from stargan.translate import Translator
 from train.judge import card
+from train.judge.photographs import Photographs
 from train.step.state import initialize
 
 
@@ -40,3 +45,25 @@ def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path
     again = card.make(model, picture_folder, tmp_path / "again", **given)
     assert [p.read_bytes() for p in again] == [p.read_bytes() for p in written]
     assert [p.name for p in card.make(model, picture_folder, tmp_path / "few", cache=tmp_path / "cache")][-1] == "4-warm.jpg"
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_a_sheet_of_people_shows_only_the_photographs_that_may_be_shown(choice: bool) -> None:
+    torch.manual_seed(0)
+    shape = ModelConfig(image_size=64, domains=("cold", "warm"), hidden_dim=16, base_channels=4, max_channels=8)
+    model = build(shape, TINY_FAN, free=choice)
+    pixels = np.random.default_rng(0).integers(0, 200, (14, 64, 64, 3), np.uint8)
+    names, frontal = tuple(f"p{i}" for i in range(14)), np.ones(14, bool)
+    groups = {"source FairFace": np.delete(np.arange(14), [3, 5]), "source faker-js": np.array([3, 5])}
+    translator = Translator(model)
+    sheet = np.asarray(card.of_photographs(translator, Photographs(pixels, names, frontal, groups)))
+    assert sheet.shape == (12 * 128, (1 + 2 * 2 * (3 if choice else 1)) * 128, 3)
+    white = [bool((sheet[128 * r : 128 * (r + 1), :128] == 255).all()) for r in range(12)]
+    assert white == [False] * 2 + [True] * 10
+    if choice:  # likeness changes fastest: the last of three is the faithful generator's
+        code = styles.from_seed(model, "cold", int(np.random.default_rng(0).integers(2**31, size=2)[0]))
+        alone = translator.decode(translator.encode(Image.fromarray(pixels[3])), code)
+        large = images.to_pil(torch.nn.functional.interpolate(alone, size=(128, 128), mode="bilinear", antialias=True)[0])
+        assert np.abs(sheet[:128, 3 * 128 : 4 * 128].astype(int) - np.asarray(large)).max() <= 2
+    own = np.asarray(card.of_photographs(translator, Photographs(pixels, names, frontal, {})))
+    assert not (own[:128, :128] == 255).all() and not (own[-128:, :128] == 255).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from stargan.faces.frame import mean_landmarks
 from stargan.files import checkpoint
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
-from train import data
+from train import config, data
 from train.__main__ import main
-from train.judge import evaluate, likeness, photographs, spots, table, translations
+from train.cli.evaluate import short_names
+from train.judge import classifier, evaluate, likeness, photographs, spots, table, translations
+from train.run.loop import fit
 
 FIELDS = ("name", "source", "gender", "race", "yaw")
 
@@ -105,8 +108,6 @@ def test_yaw_is_the_nose_off_the_middle_of_the_eyes() -> None:
     ],
 )
 def test_folders_that_are_not_whole_are_refused(people: Path, tmp_path: Path, damage, sentence: str) -> None:  # type: ignore[no-untyped-def]
-    import shutil
-
     root = shutil.copytree(people, tmp_path / "copy")
     damage(root)
     with pytest.raises(data.DataError, match=sentence):
@@ -138,7 +139,7 @@ def test_one_and_the_same_face_for_all_is_found_for_one() -> None:
     assert found["top1"] <= 0.1 and found["spread"] < 1e-2
 
 
-def test_summary_tells_groups_and_kinds_of_styleshort_names() -> None:
+def test_summary_tells_groups_and_kinds_of_style_apart() -> None:
     people = np.random.default_rng(0).normal(size=(20, 128))
     half = people.copy()
     half[10:] = people[[11, 12, 13, 14, 15, 16, 17, 18, 19, 10]]  # the second ten are taken for others
@@ -215,6 +216,36 @@ def test_evaluate_measures_photographs(
     assert "chance 25.0 %" in text and "latent, b" in head
 
 
+def test_likeness_of_models_with_a_choice_is_measured_side_by_side(
+    picture_folder: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str, float]] = []
+
+    def measured(model: Model, root: Path, *, likeness: float, **options: object) -> dict[str, object]:
+        seen.append((model.name, likeness))
+        return {"model": model.name}
+
+    monkeypatch.setattr(evaluate, "evaluate", measured)
+    monkeypatch.setattr(table, "table", lambda *found: " | ".join(each["model"] for each in found))
+    checkpoint.save(tiny(), tmp_path / "old.safetensors")
+    torch.manual_seed(0)
+    both = build(tiny().config, TINY_FAN, name="both", free=True)
+    checkpoint.save(both, tmp_path / "new.safetensors")
+    old, new = str(tmp_path / "old.safetensors"), str(tmp_path / "new.safetensors")
+    assert main(["evaluate", "--data", str(picture_folder), "--model", old, new, "--likeness", "0.5", "1"]) == 0
+    assert [value for _, value in seen] == [1, 0.5, 1]
+    assert "old | new-0.5 | new" in capsys.readouterr().out
+
+
+def test_another_likeness_of_a_model_without_a_choice_is_refused(
+    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.save(tiny(), tmp_path / "old.safetensors")
+    options = ["--data", str(picture_folder), "--cache", str(tmp_path), "--no-downloads", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "--model", str(tmp_path / "old.safetensors"), "--likeness", "0.5", *options]) == 2
+    assert "offers no likeness" in capsys.readouterr().err
+
+
 def test_where_the_network_is_missing_a_row_says_so(
     picture_folder: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +275,6 @@ def test_the_time_grows_with_the_domains_not_with_their_square() -> None:
 
 
 def test_models_of_one_file_name_are_kept_apart_or_refused() -> None:
-    from train.cli.evaluate import short_names
 
     assert short_names(["runs/a/model.safetensors", "runs/b/model.safetensors"]) == ["a-model", "b-model"]
     with pytest.raises(ValueError, match="give each once"):
@@ -256,3 +286,22 @@ def test_too_few_sources_are_refused_at_once(number: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main(["evaluate", "--model", "none", "--data", "none", "--limit", number])
     assert "too few to compare" in capsys.readouterr().err
+
+
+def test_a_run_with_photographs_as_sources_is_measured_on_these(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = shutil.copytree(picture_folder, tmp_path / "data")
+    for split in ("train", "val"):
+        shutil.copytree(root / split / "warm", root / split / "photo")
+    monkeypatch.setattr(likeness, "load", Colours)
+    monkeypatch.setattr(classifier, "train_classifier", lambda train, *a: classifier.Classifier(len(train.domains)).eval())
+    monkeypatch.setattr("train.run.records.EVALUATED", (2, 2))
+    settings = {"data": str(root), "runs": str(tmp_path / "runs"), "name": "r", "domains": ["cold", "warm"], "sources": ["photo"]}
+    settings |= {"image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "batch": 2}
+    settings |= {"iterations": 1, "evaluate_every": 1, "sample_every": 100}
+    state = fit(config.from_mapping(settings))
+    lines = [json.loads(line) for line in (tmp_path / "runs" / "r" / "log.jsonl").read_text().splitlines()]
+    (found,) = [line["metrics"] for line in lines if "metrics" in line]
+    assert found["domains"] == ["cold", "warm"] and found["sources"] == {"photographs": 4}
+    assert 0 <= found["latent"]["likeness"]["warm"]["top1"] <= 1 and state.best["score"] == table.score(found)

@@ -115,8 +115,8 @@ def test_real_pictures_score_as_real(two_colours: Path, cache: Path, monkeypatch
     rng = np.random.default_rng(0)
 
     class Perfect:
-        def __init__(self, model: checkpoint.Model, device: str) -> None:
-            pass
+        def __init__(self, model: checkpoint.Model, device: str, likeness: float) -> None:
+            self.model, self.device = model, torch.device(device)
 
         def encode(self, source: Tensor) -> Encoded:
             return Encoded()
@@ -128,7 +128,7 @@ def test_real_pictures_score_as_real(two_colours: Path, cache: Path, monkeypatch
     class Encoded:
         masks = None
 
-    monkeypatch.setattr(translations, "Translator", Perfect)
+    monkeypatch.setattr(evaluate, "Translator", Perfect)
     for name in ("from_latents", "from_reference"):
         monkeypatch.setattr(translations.styles, name, lambda model, *a, n=name: stand_in(a, n))
 

@@ -16,13 +16,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the card")
     parser.add_argument("--photo", type=Path, metavar="FILE", help="a photograph to show in every domain")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="folder of photographs of people, to show what becomes of twelve of them"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="log.jsonl of the run, for the training curve")
     add_seed(parser, "sources and styles")
 
 
 def run(options: argparse.Namespace) -> int:
-    from train.judge import card
+    from train.judge import card, photographs
 
-    for path in card.make(load_model(options), options.data, options.out, options.photo, options.log, options.seed):
+    model = load_model(options)
+    photos = photographs.read(options.photos, model.config.image_size) if options.photos else None
+    for path in card.make(model, options.data, options.out, options.photo, photos, options.log, options.seed):
         print(f"wrote {path}")
     return 0

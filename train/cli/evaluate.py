@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from stargan.cli.arguments import add_model, load_model
-from stargan.cli.parsing import CommandError, whole
+from stargan.cli.parsing import CommandError, number, whole
 from train.cli.arguments import add_cache, add_data, add_seed
 
 HELP = "measure models on the val split"
@@ -26,6 +26,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--photos", type=Path, metavar="DIR", help="folder of photographs to translate instead, and to measure likeness with"
     )
     parser.add_argument(
+        "--likeness",
+        type=number(0, 1),
+        nargs="+",
+        default=[1.0],
+        metavar="L",
+        help="how much of the person outputs keep, 0 to 1, side by side where the model offers the choice (default: 1)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for JSON, grid and mean pictures (default: runs/evaluate/NAME)"
     )
     add_cache(parser, "pictures and classifier")
@@ -43,17 +51,25 @@ def run(options: argparse.Namespace) -> int:
 
     models = [load_model(options, name) for name in options.model]
     found, folders = [], []
-    for name, model in zip(names, models, strict=True):
+    # Among others, a model without the choice is measured once; alone, it is refused.
+    runs = [
+        (name, model, likeness)
+        for name, model in zip(names, models, strict=True)
+        for likeness in (options.likeness if model.free is not None or len(models) == 1 else [1.0])
+    ]
+    for name, model, likeness in runs:
         photos = None
         if options.photos:
             photos = photographs.read(options.photos, model.config.image_size, options.limit or photographs.COUNT)
-        folder = options.out or Path("runs/evaluate") / name
-        if options.out and len(models) > 1:
-            folder = options.out / name
+        label = name if likeness == 1 else f"{name}-{likeness:g}"
+        folder = options.out or Path("runs/evaluate") / label
+        if options.out and len(runs) > 1:
+            folder = options.out / label
         measured = evaluate.evaluate(
             model,
             options.data,
             photographs=photos,
+            likeness=likeness,
             out=folder,
             cache=options.cache,
             outputs=options.outputs,
@@ -61,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             downloads=not options.no_downloads,
         )
-        found.append(measured | ({"model": name} if len(models) > 1 else {}))
+        found.append(measured | ({"model": label} if len(runs) > 1 else {}))
         folders.append(str(folder))
     print(table.table(*found))
     print(f"\nwritten to {', '.join(folders)}")

@@ -1,4 +1,4 @@
-"""The pictures of a model card. None but those that the model makes, and a photograph that is given, are in them."""
+"""The pictures of a model card. None but those that the model makes, and photographs that may be shown, are in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from stargan import styles
 from stargan.faces.align import align
@@ -15,10 +17,15 @@ from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Translator
 from train import data
+from train.judge.photographs import Photographs
 from train.log import curves
 
 QUALITY = 92
 ROWS = 6  # sources of the sheet
+PEOPLE = 12  # photographs of the sheet
+CELL = 128  # px, of the sheet of photographs
+LIKENESS = 0.0, 0.5, 1.0
+SHOWN = "source faker-js"  # whose photographs are CC0 and of nobody; of those of other sources only what a model makes is shown
 EXAMPLES = 2  # a domain
 PSI = 0.8  # of the examples
 
@@ -28,13 +35,15 @@ def make(
     root: Path,
     out: Path,
     photo: Path | None = None,
+    photographs: Photographs | None = None,
     log: Path | None = None,
     seed: int = 0,
     cache: Path = Path("runs/cache"),
 ) -> list[Path]:
     """Writes the pictures and returns their paths: `samples.jpg`, val sources down (not shown), two seeds and two references (not
-    shown) of each domain across; `examples/`, portraits for the page; with a photo `translations.jpg`, it and two seeds of each
-    domain; with a run's log.jsonl `curve.png`. DataError for a folder that lacks a domain of the model."""
+    shown) of each domain across, or with photographs what `of_photographs` has; `examples/`, portraits for the page; with a photo
+    `translations.jpg`, it and two seeds of each domain; with a run's log.jsonl `curve.png`. DataError for a folder that lacks a
+    domain of the model."""
     config = model.config
     val = data.load(root, "val", config.image_size, cache, config.domains)
     translator, rng, domains = Translator(model), np.random.default_rng(seed), range(len(config.domains))
@@ -46,14 +55,8 @@ def make(
             picture.save(partial, "JPEG", quality=QUALITY)
         written.append(path)
 
-    _, index = data.balanced(val, ROWS, rng)
-    across = []
-    for d in domains:
-        across += [styles.from_seed(model, config.domains[d], s) for s in rng.integers(2**31, size=2).tolist()]
-        references = rng.choice(val.of(d), size=2, replace=False)
-        across += [styles.from_reference(model, val.batch([int(r)]), d) for r in references]
-    rows = [list(translator.decode(translator.encode(val.batch([int(i)])), torch.stack(across))) for i in index]
-    keep(data.grid_picture(rows, config.image_size), out / "samples.jpg")
+    sheet = of_portraits(translator, val, rng) if photographs is None else of_photographs(translator, photographs, seed)
+    keep(sheet, out / "samples.jpg")
 
     for n, d in enumerate(d for d in domains for _ in range(EXAMPLES)):
         source = int(rng.choice(val.of((d + 1 + n % 2) % len(domains))))
@@ -72,6 +75,43 @@ def make(
             plot(log, partial)
         written.append(out / "curve.png")
     return written
+
+
+def of_portraits(translator: Translator, val: data.Pictures, rng: np.random.Generator) -> Image.Image:
+    """ROWS pictures down, not shown; across two seeds and two references, not shown, of each domain."""
+    model = translator.model
+    _, index = data.balanced(val, ROWS, rng)
+    across = []
+    for d, domain in enumerate(model.config.domains):
+        across += [styles.from_seed(model, domain, s) for s in rng.integers(2**31, size=2).tolist()]
+        references = rng.choice(val.of(d), size=2, replace=False)
+        across += [styles.from_reference(model, val.batch([int(r)]), d) for r in references]
+    rows = [list(translator.decode(translator.encode(val.batch([int(i)])), torch.stack(across))) for i in index]
+    return data.grid_picture(rows, model.config.image_size)
+
+
+def of_photographs(translator: Translator, photographs: Photographs, seed: int = 0) -> Image.Image:
+    """PEOPLE photographs down, those that may be shown first and the others left white; across two seeds of each domain, each at
+    every LIKENESS where the model has a choice."""
+    model, everybody = translator.model, np.arange(len(photographs.names))
+    # Photographs without a manifest are those of whoever makes the card.
+    shown = photographs.groups.get(SHOWN, everybody[:0]) if photographs.groups else everybody
+    chosen = np.concatenate([shown, np.setdiff1d(everybody, shown)])[:PEOPLE]
+    seeds = np.random.default_rng(seed).integers(2**31, size=2).tolist()
+    codes = torch.stack([styles.from_seed(model, d, s) for d in model.config.domains for s in seeds])
+    rows: list[list[Tensor | None]] = []
+    for i in chosen:
+        square = Image.fromarray(photographs.pixels[int(i)])
+        encoded = translator.encode(square)
+        levels = [translator.with_likeness(encoded, x) for x in LIKENESS] if translator.has_likeness else [encoded]
+        made = torch.stack([translator.decode(level, codes) for level in levels], 1).flatten(0, 1)
+        cells = _small(torch.cat([images.to_tensor(square), made]))
+        rows.append([cells[0] if i in shown else None, *cells[1:]])
+    return data.grid_picture(rows, CELL)
+
+
+def _small(x: Tensor) -> Tensor:
+    return F.interpolate(x, size=(CELL, CELL), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
 def plot(log: Path, path: Path) -> None:

@@ -22,8 +22,10 @@ from tqdm import tqdm
 from stargan.files import whole
 from stargan.media import images
 from stargan.model import Model
+from stargan.translate import Translator
 from train import data
-from train.judge import classifier, distances, likeness, spots, translations
+from train.judge import classifier, distances, spots, translations
+from train.judge import likeness as identity
 from train.judge.classifier import Classifier
 from train.judge.distances import mean
 from train.judge.photographs import Photographs
@@ -38,6 +40,7 @@ def evaluate(
     root: Path | str,
     *,
     photographs: Photographs | None = None,
+    likeness: float = 1.0,
     out: Path | None = None,
     cache: Path,
     outputs: int = 10,
@@ -50,20 +53,21 @@ def evaluate(
     """Translates the val split of `root`, or photographs, and measures the results; returns numbers by kind of guidance, and those
     of real pictures.
 
-    photographs: what to translate instead of the val pictures, which then are references only. outputs: a source and target domain.
-    limit: sources a domain at most, 0 for all. downloads: whether FID and LPIPS may fetch their networks. epochs: of the
-    classifier's training. out: where metrics.json, grid.png and the mean pictures go. DataError for folders that lack a domain of
-    the model.
+    photographs: what to translate instead of the val pictures, which then are references only. likeness: as Translator has it.
+    outputs: a source and target domain. limit: sources a domain at most, 0 for all. downloads: whether FID and LPIPS may fetch
+    their networks. epochs: of the classifier's training. out: where metrics.json, grid.png and the mean pictures go. DataError for
+    folders that lack a domain of the model.
 
     accuracy is the share that the classifier sees as the target domain. diversity is the mean distance between outputs of one
     source, and `diversity_ratio` that over the same between real val pictures of the target domain. swd is the distance between
     outputs and real train pictures, `swd_ratio` that over the distance between two halves of these (1 is as good as real; the
     number of pictures is the same in both). cycle_l1 is the mean absolute error of the source translated forth and back, in [0,
     2]; photographs cannot be translated back. landmark_error is over the inter-ocular distance, and of frontal photographs only.
-    likeness is `likeness.summary` and spots `spots.strongest`, by domain, of photographs.
+    The likeness of each kind is `likeness.summary` and spots `spots.strongest`, by domain, of photographs.
     """
     config = model.config
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    translator = Translator(model, str(place), likeness=likeness)
     train = data.load(root, "train", config.image_size, cache, config.domains)
     val = data.load(root, "val", config.image_size, cache, config.domains)
     with torch.inference_mode(False), torch.enable_grad():
@@ -75,11 +79,11 @@ def evaluate(
     else:
         sources = translations.of_photographs(photographs, len(config.domains))
         names = Counter(photographs=len(photographs.names))
-    recogniser = likeness.load() if photographs is not None else None
+    recogniser = identity.load() if photographs is not None else None
     downloaded = distances.Downloaded(downloads, place)
     for domain in range(len(config.domains)):
         downloaded.add_real(domain, train.pixels[train.of(domain)])
-    made = translations.translate(model, sources, val, judge, outputs, seed, place, downloaded, recogniser)
+    made = translations.translate(translator, sources, val, judge, outputs, seed, downloaded, recogniser)
     notes = [downloaded.missing] if downloaded.missing else []
     result: dict[str, Any] = {
         "model": model.name,
@@ -87,13 +91,14 @@ def evaluate(
         "sources": dict(names),
         "outputs": outputs,
         "seed": seed,
+        "likeness": likeness,
         **_compare(made, train, val, judge, place, seed),
     }
     for kind in KINDS:
         result[kind] |= downloaded.result(kind)
     if photographs is not None:
         means = _likeness(result, made, photographs, train, recogniser)
-        notes += [] if recogniser else [likeness.MISSING]
+        notes += [] if recogniser else [identity.MISSING]
         notes += [f"{photographs.left_out} photographs were left out: no face was found."] if photographs.left_out else []
     result["notes"] = notes
     if out is not None:
@@ -108,7 +113,7 @@ def evaluate(
 
 
 def _likeness(
-    result: dict[str, Any], made: Made, photographs: Photographs, train: data.Pictures, recogniser: likeness.Recogniser | None
+    result: dict[str, Any], made: Made, photographs: Photographs, train: data.Pictures, recogniser: identity.Recogniser | None
 ) -> dict[str, np.ndarray]:
     """Puts likeness and spots into the result; returns the mean pictures of the styles that all sources have, by name."""
     people = recogniser(photographs.pixels) if recogniser else None
@@ -123,7 +128,7 @@ def _likeness(
             result[kind]["spots"][domain] = vars(spots.strongest(picture, real))
             if people is not None:
                 of_style = {name: np.stack(made.faces[name, kind, d]) for name in ("own", "shared")}
-                result[kind]["likeness"][domain] = likeness.summary(of_style, people, photographs.groups)
+                result[kind]["likeness"][domain] = identity.summary(of_style, people, photographs.groups)
     return means
 
 

@@ -107,19 +107,18 @@ class Styles:
 
 
 def translate(
-    model: Model,
+    translator: Translator,
     sources: Sources,
     val: data.Pictures,
     judge: Classifier,
     outputs: int,
     seed: int,
-    place: torch.device,
     downloaded: distances.Downloaded,
     recogniser: Recogniser | None,
 ) -> Made:
     """Translates every source `outputs` times into each of its targets, by either kind of guidance, references from `val`.
     Photographs also once in one style of each kind and target that is the same for all."""
-    translator = Translator(model, str(place))
+    model = translator.model
     drawn, made = Styles(model, val, seed), Made()
     shared: dict[Key, Tensor] = {}
     if sources.photographs:
@@ -144,7 +143,7 @@ def translate(
                 found = translator.decode(encoded, torch.cat([codes, shared[key]]) if shared else codes)
                 of_source = found[:outputs]
                 downloaded.add(kind, domain, target, of_source)
-                _measure(made, key, of_source, judge, place)
+                _measure(made, key, of_source, judge, translator.device)
                 if own is not None:
                     back = translator.decode(translator.encode(of_source[:1]), own)
                     made.numbers["cycle_l1"][key].append((back - x).abs().mean().item())
