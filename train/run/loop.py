@@ -20,6 +20,7 @@ from tqdm import tqdm
 from stargan import zoo
 from stargan.faces.landmarks import load_fan68
 from stargan.files import whole
+from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.memory import keep_freed_memory
@@ -73,26 +74,10 @@ def fit(
     """
     keep_freed_memory()
     stop = stop or threading.Event()
-    if not config.domains:
-        folders = data.folders(Path(config.data) / "train")
-        config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
-    folder = config.folder
-    origin = zoo.load(config.init_from) if config.init_from else None
-    if origin is not None:
-        check_shape(config, origin)
-        config = dataclasses.replace(config, licence=config.licence or origin.licence)
+    config, origin = _settled(config)
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
-    first = state.processes.is_main_process
-    if config.batch % (config.accumulate * state.processes.num_processes):
-        raise ConfigError(
-            f"batch is {config.batch}; it has to be a multiple of accumulate ({config.accumulate}) times the number of processes "
-            f"({state.processes.num_processes})"
-        )
-    # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
-    side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
-    with state.processes.main_process_first():
-        train = data.load(config.data, "train", side, cache, config.model.domains)
-        val = data.load(config.data, "val", side, cache, config.model.domains)
+    folder, first = config.folder, state.processes.is_main_process
+    train, val = _pictures(state)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         if first:
@@ -102,7 +87,6 @@ def fit(
             words = begin(state, origin, zoo.discriminator(config.init_from), train)
             if first:
                 tqdm.write(f"domains: {words}")
-        start, saved = time.monotonic(), state.iteration
         try:
             records = None
             if first:
@@ -114,30 +98,69 @@ def fit(
                     f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
                     f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
                 )
-            for batch in batches(state, train):
-                over = stop.is_set() or (config.minutes > 0 and time.monotonic() - start > 60 * config.minutes)
-                if state.iteration >= config.iterations or _any(state, over):
-                    break
-                log = iterate(state, batch)
-                if records is None:
-                    continue
-                found = dict(zip(log, torch.stack([v.float().cpu() for v in log.values()]).tolist(), strict=True))
-                if on_step is not None:
-                    on_step(state.iteration, found)
-                records.losses(found)
-                if state.iteration % config.sample_every == 0:
-                    records.sheet()
-                if config.evaluate_every and state.iteration % config.evaluate_every == 0:
-                    records.evaluate()
-                if state.iteration % config.save_every == 0 or state.iteration == state.best.get("iteration"):
-                    save(state, folder)
-                    saved = state.iteration
-            if records is not None and state.iteration != saved:
-                save(state, folder)
-                records.sheet()
+            _loop(state, train, records, on_step, stop)
         except OSError as error:
             raise TrainingError(f"{folder} cannot be written to ({error}); make room and call fit again") from error
     return state
+
+
+def _settled(config: TrainConfig) -> tuple[TrainConfig, Model | None]:
+    """The configuration with what follows from the data and from the model that the run starts from; and that model."""
+    if not config.domains:
+        folders = data.folders(Path(config.data) / "train")
+        config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
+    if not config.init_from:
+        return config, None
+    origin = zoo.load(config.init_from)
+    check_shape(config, origin)
+    return dataclasses.replace(config, licence=config.licence or origin.licence), origin
+
+
+def _pictures(state: State) -> tuple[data.Pictures, data.Pictures]:
+    """Those of train and of val; ConfigError where the processes cannot divide a batch among them."""
+    config = state.config
+    if config.batch % (config.accumulate * state.processes.num_processes):
+        raise ConfigError(
+            f"batch is {config.batch}; it has to be a multiple of accumulate ({config.accumulate}) times the number of processes "
+            f"({state.processes.num_processes})"
+        )
+    # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
+    side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
+    with state.processes.main_process_first():
+        train = data.load(config.data, "train", side, cache, config.model.domains)
+        return train, data.load(config.data, "val", side, cache, config.model.domains)
+
+
+def _loop(
+    state: State,
+    train: data.Pictures,
+    records: Records | None,
+    on_step: Callable[[int, dict[str, float]], None] | None,
+    stop: threading.Event,
+) -> None:
+    """The iterations of this call. records: of the first process; the others record and save nothing."""
+    config, start, saved = state.config, time.monotonic(), state.iteration
+    for batch in batches(state, train):
+        over = stop.is_set() or (config.minutes > 0 and time.monotonic() - start > 60 * config.minutes)
+        if state.iteration >= config.iterations or _any(state, over):
+            break
+        log = iterate(state, batch)
+        if records is None:
+            continue
+        found = dict(zip(log, torch.stack([v.float().cpu() for v in log.values()]).tolist(), strict=True))
+        if on_step is not None:
+            on_step(state.iteration, found)
+        records.losses(found)
+        if state.iteration % config.sample_every == 0:
+            records.sheet()
+        if config.evaluate_every and state.iteration % config.evaluate_every == 0:
+            records.evaluate()
+        if state.iteration % config.save_every == 0 or state.iteration == state.best.get("iteration"):
+            save(state, config.folder)
+            saved = state.iteration
+    if records is not None and state.iteration != saved:
+        save(state, config.folder)
+        records.sheet()
 
 
 def _any(state: State, here: bool) -> bool:
