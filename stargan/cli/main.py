@@ -8,7 +8,7 @@ from typing import cast
 from stargan.cli import align, bench, publish, translate, video
 from stargan.cli.parsing import Verb, run_verb
 
-VERBS = (translate, video, align, bench, publish)
+VERBS = (translate, video, align, faces, bench, publish)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,10 +15,10 @@ from stargan.faces.landmarks import load_fan68
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.media import images
 
-# The mean height of a FAN's peaks on a face; one under DOUBT may be seen at a wrong angle.
-PEAK, DOUBT = 0.45, 0.35
+# The mean height of a FAN's peaks on a face that it sees as in an aligned square; one under DOUBT may be turned.
+PEAK, DOUBT = 0.6, 0.5
 # From how sure on a face is one, and under what a person should be told.
-ACCEPTED, SURE = 0.45, 0.65
+ACCEPTED, SURE = 0.5, 0.65
 # A refused picture is searched for faces that are too small at so many pixels.
 SMALL_LOOK = 4_000_000
 
@@ -71,16 +71,14 @@ def smaller(image: Image.Image) -> float | None:
 
 
 def look(rgb: np.ndarray, detection: Detection, fan: FAN) -> Face:
-    """Landmarks of one detection in a picture (H, W, 3) uint8: the FAN on the face as the detector's points frame it, then on
-    the face as that look frames it."""
+    """Landmarks of one detection in a picture (H, W, 3) uint8: the FAN on the face as the detector's points frame it and, where
+    its peaks are low, on the face as its own landmarks frame it."""
     points, peak = landmarks(rgb, _frame(detection.points), fan)
     if peak < DOUBT:
         for turned in _turned_crops(rgb, detection):
-            other, height = landmarks(rgb, _frame(turned), fan)
-            points, peak = max((points, peak), (other, height), key=lambda seen: seen[1])
-    again, height = landmarks(rgb, aligning(points), fan)
-    if height > peak:
-        points, peak = again, height
+            points, peak = max((points, peak), landmarks(rgb, _frame(turned), fan), key=lambda seen: seen[1])
+    if peak < PEAK:
+        points, peak = max((points, peak), landmarks(rgb, aligning(points), fan), key=lambda seen: seen[1])
     return Face(points, (detection.score + min(1.0, peak / PEAK)) / 2)
 
 
