@@ -23,7 +23,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from stargan import zoo
-from stargan.faces.align import align
+from stargan.faces.squares import ALL, Choice, put_back, squares
 from stargan.files import whole
 from stargan.media import images
 from stargan.media.reading import NAMES
@@ -45,7 +45,8 @@ class Job:
     """What is done to each source: small, and can be sent to another process.
 
     model, domains, wing: as `zoo.load` takes them. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None
-    for the central square. likeness: None for the model's own.
+    for the central square. likeness: None for the model's own. face: which of a source's, as `squares` takes it. paste: whether the
+    translations go back into their photographs.
     """
 
     model: str
@@ -56,9 +57,13 @@ class Job:
     domains: tuple[str, ...] | None = None
     wing: str | None = None
     likeness: float | None = None
+    face: Choice = None
+    paste: bool = False
 
-    def targets(self, name: str) -> dict[str, Path]:
-        """Where the source of that name goes, by style."""
+    def targets(self, name: str, face: int = 1) -> dict[str, Path]:
+        """Where the source of that name goes, by style. face: its number, where each face goes into a file of its own."""
+        if self.face == ALL and not self.paste:
+            name = f"{name}-face-{face}"
         return {style: self.out / f"{name}--{style}.png" for style in self.styles}
 
     def missing(self, sources: Mapping[str, Path]) -> dict[str, Path]:
@@ -231,16 +236,24 @@ def translator(model: str, domains: tuple[str, ...] | None = None, wing: str | N
 
 def translate(job: Job, name: str, path: Path) -> Result:
     """Translates one source into the styles whose files are missing; it is encoded once. Never raises: see Result.failure."""
-    targets = {style: target for style, target in job.targets(name).items() if not target.exists()}
+    missing = [style for style, target in job.targets(name).items() if not target.exists()]
     try:
         ready = translator(job.model, job.domains, job.wing)
-        picture, notes = square(images.read(path), ready.model.config.image_size, job.aligner)
-        encoded = ready.encode(picture, masks=job.masks, likeness=job.likeness)
-        for names in (list(targets)[i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)):
-            styles = torch.from_numpy(np.stack([job.styles[style] for style in names]))
-            for style, result in zip(names, ready.decode(encoded, styles)):
-                targets[style].parent.mkdir(parents=True, exist_ok=True)
-                images.write(images.to_pil(result), targets[style])
+        photograph = images.read(path)
+        cut, notes = squares(photograph, ready.model.config.image_size, job.aligner, job.face)
+        encoded = [ready.encode(one.image, masks=job.masks, likeness=job.likeness) for one in cut]
+        for styles in (missing[i : i + AT_ONCE] for i in range(0, len(missing), AT_ONCE)):
+            codes = torch.from_numpy(np.stack([job.styles[style] for style in styles]))
+            decoded = [ready.decode(face, codes) for face in encoded]
+            for i, style in enumerate(styles):
+                results = [images.to_pil(face[i]) for face in decoded]
+                if job.paste:
+                    results = [put_back(photograph, cut, results)]
+                # The first comes last, as its file says that all are there.
+                for number in range(len(results), 0, -1):
+                    target = job.targets(name, number)[style]
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    images.write(results[number - 1], target)
     except (ValueError, OSError) as error:
         return Result(path, str(error))
     except Exception as error:
@@ -249,12 +262,10 @@ def translate(job: Job, name: str, path: Path) -> Result:
     return Result(path, notes=notes)
 
 
-def square(image: Image.Image, size: int, aligner: str | None) -> tuple[Image.Image, tuple[str, ...]]:
+def square(image: Image.Image, size: int, aligner: str | None, face: int | None = None) -> tuple[Image.Image, tuple[str, ...]]:
     """The square that a model takes, size x size, with notes for the person: the aligned face, or the middle without an aligner."""
-    if aligner is None:
-        return images.centre_crop(image, size), ()
-    result = align(image, size, backend=aligner)
-    return result.image, result.notes
+    (one,), notes = squares(image, size, aligner, face)
+    return one.image, notes
 
 
 def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]) -> Image.Image | None:
@@ -272,7 +283,7 @@ def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]
     for x, style in enumerate(styles, 1):
         sheet.paste(heads[style], (size * x, 0))
     for y, name in enumerate(shown, 1):
-        picture, _ = square(images.read(sources[name]), size, job.aligner)
+        picture, _ = square(images.read(sources[name]), size, job.aligner, None if job.face is None else int(job.face))
         sheet.paste(picture, (0, size * y))
         for x, style in enumerate(styles, 1):
             sheet.paste(images.read(job.targets(name)[style]), (size * x, size * y))

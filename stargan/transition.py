@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stargan.faces.squares import Square, put_back
 from stargan.media import images
 from stargan.media.video import VideoError
 from stargan.translate import Encoded, Translator
@@ -39,6 +40,16 @@ def frames(translator: Translator, encoded: Encoded, source: Image.Image, styles
     They are decoded as they are taken, so a progress bar can be wrapped around them on their way to `write`.
     """
     left = np.asarray(images.centre_crop(source, translator.model.config.image_size))
+    for result in _decoded(translator, encoded, styles):
+        yield np.concatenate([left, np.asarray(result)], axis=1)
+
+
+def pasted(translator: Translator, encoded: Encoded, photograph: Image.Image, cut: Square, styles: Tensor) -> Iterator[Image.Image]:
+    """The photograph with its face translated by each of `styles` (K, style_dim): K frames of its size. cut: what was encoded."""
+    for result in _decoded(translator, encoded, styles):
+        yield put_back(photograph, [cut], [result])
+
+
+def _decoded(translator: Translator, encoded: Encoded, styles: Tensor) -> Iterator[Image.Image]:
     for group in styles.split(DECODED_AT_ONCE):
-        for result in translator.decode(encoded, group):
-            yield np.concatenate([left, np.asarray(images.to_pil(result))], axis=1)
+        yield from map(images.to_pil, translator.decode(encoded, group))

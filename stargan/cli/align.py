@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from stargan.cli.arguments import FORMATS, PHOTOGRAPH, add_aligner, square, target, write
+from stargan.cli.arguments import FORMATS, PHOTOGRAPH, add_aligner, add_face, squares, target, write
 from stargan.cli.parsing import whole
 
 HELP = "cut out and level a face"
@@ -18,6 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=whole(32, 2048), default=256, metavar="N", help="side in px, 32 to 2048 (default: %(default)s)"
     )
     add_aligner(parser)
+    add_face(parser, every=False)
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help=f"file to write: {', '.join(FORMATS)}")
 
 
@@ -26,8 +27,8 @@ def run(options: argparse.Namespace) -> int:
     path = target(options.out)
     from stargan.media import images
 
-    result = square(images.read(Path(options.source)), options.size, options.source, options.aligner)
+    (cut,) = squares(images.read(Path(options.source)), options.size, options.source, options.aligner, options.face)
     done = time.perf_counter()
-    write(result, path)
+    write(cut.image, path)
     print(f"aligned in {done - start:.2f} s, wrote {path}")
     return 0

@@ -8,11 +8,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargan.cli.parsing import CommandError, names, number
+from stargan.cli.parsing import CommandError, names, number, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from stargan.faces.squares import Choice, Square
     from stargan.model import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -112,19 +113,46 @@ def psi(options: argparse.Namespace) -> float:
     return 1.0 if options.psi is None else options.psi
 
 
+def add_face(parser: argparse.ArgumentParser, every: bool = True) -> None:
+    """Which face of a source: a number or, with `every`, `all`."""
+
+    def face(text: str) -> int | str:
+        return text if every and text == "all" else whole(1)(text)
+
+    each = ", or `all` for each in turn" if every else ""
+    parser.add_argument(
+        "--face", type=face, metavar="N", help=f"the source's face number N from the left{each} (default: the largest)"
+    )
+
+
+def add_paste(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--paste", action="store_true", help="put the translated face back into its photograph")
+
+
+def check_faces(options: argparse.Namespace) -> None:
+    """CommandError where --face or --paste is asked for without alignment."""
+    if options.no_align and (options.face is not None or options.paste):
+        raise CommandError("--face and --paste need the face to be found; leave --no-align out")
+
+
 def aligner(options: argparse.Namespace) -> str | None:
     """What `square` takes."""
     return None if options.no_align else options.aligner
 
 
 def square(image: Image, size: int, name: str, aligner: str | None) -> Image:
-    """As `bulk.square`; its notes go to stderr, under the name of the picture."""
-    from stargan import bulk
+    """The square of the largest face; see `squares`."""
+    return squares(image, size, name, aligner)[0].image
 
-    result, notes = bulk.square(image, size, aligner)
+
+def squares(image: Image, size: int, name: str, aligner: str | None, face: Choice = None) -> list[Square]:
+    """As `faces.squares.squares`; its notes go to stderr, under the name of the picture."""
+    from stargan.faces.squares import squares
+
+    cut, notes = squares(image, size, aligner, face)
     for note in notes:
         print(f"{name}: {note}", file=sys.stderr)
-    return result
+    return cut
 
 
 def target(out: str, extensions: Collection[str] = tuple(FORMATS)) -> Path:

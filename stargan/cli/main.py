@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from stargan.cli import align, bench, publish, translate, video
+from stargan.cli import align, bench, faces, publish, translate, video
 from stargan.cli.parsing import Verb, run_verb
 
 VERBS = (translate, video, align, faces, bench, publish)

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING
 from stargan.cli.arguments import (
     FORMATS,
     add_alignment,
+    add_face,
     add_likeness,
     add_masks,
     add_model,
+    add_paste,
     add_psi,
     aligner,
+    check_faces,
     load_model,
     model_name,
     psi,
     square,
+    squares,
     target,
     write,
 )
@@ -61,6 +65,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_masks(parser)
     add_likeness(parser)
     add_alignment(parser)
+    add_face(parser)
+    add_paste(parser)
     parser.add_argument(
         "--grid",
         action="store_true",
@@ -80,6 +86,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.reference is not None and options.psi is not None:
         raise CommandError("--psi goes with --seed only; leave it out or give a seed instead of a reference")
+    check_faces(options)
+    if options.grid and (options.paste or options.face == "all"):
+        raise CommandError("--grid shows squares of one face each; leave --paste and --face all out")
     one = len(options.source) == 1 and len(options.seed or options.reference) == 1 and not options.grid
     folders = any(os.path.isdir(path) for path in (*options.source, *(options.reference or ()), options.out))
     return _translate_one(options) if one and not folders else _translate_many(options)
@@ -89,15 +98,16 @@ def _translate_one(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     path = target(options.out)
     from stargan import styles
+    from stargan.faces.squares import put_back
     from stargan.media import images
     from stargan.translate import Translator
 
-    source = images.read(Path(options.source[0]))
+    photograph = images.read(Path(options.source[0]))
     reference = images.read(Path(options.reference[0])) if options.reference is not None else None
     model = load_model(options)
     model.config.domain_index(options.domain)
     size = model.config.image_size
-    source = square(source, size, options.source[0], aligner(options))
+    cut = squares(photograph, size, options.source[0], aligner(options), options.face)
     if reference is not None:
         reference = square(reference, size, options.reference[0], aligner(options))
     loaded = time.perf_counter()
@@ -106,11 +116,15 @@ def _translate_one(options: argparse.Namespace) -> int:
     else:
         style = styles.from_seed(model, options.domain, options.seed[0], psi(options))
     translator = Translator(model)
-    encoded = translator.encode(source, masks=not options.no_masks, likeness=options.likeness)
-    result = images.to_pil(translator.decode(encoded, style))
+    encoded = [translator.encode(one.image, masks=not options.no_masks, likeness=options.likeness) for one in cut]
+    results = [images.to_pil(translator.decode(face, style)) for face in encoded]
+    if options.paste:
+        results = [put_back(photograph, cut, results)]
     done = time.perf_counter()
-    write(result, path)
-    print(f"translated in {done - loaded:.2f} s ({done - start:.2f} s with loading), wrote {path}")
+    paths = [path] if len(results) == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(results) + 1)]
+    for result, each in zip(results, paths):
+        write(result, each)
+    print(f"translated in {done - loaded:.2f} s ({done - start:.2f} s with loading), wrote {', '.join(map(str, paths))}")
     return 0
 
 
@@ -139,6 +153,8 @@ def _translate_many(options: argparse.Namespace) -> int:
         options.domains,
         options.wing,
         options.likeness,
+        options.face,
+        options.paste,
     )
     mine = bulk.shard(sources, rank, world)
     targets = [path for name in mine for path in job.targets(name).values()]
@@ -169,8 +185,10 @@ def _request(options: argparse.Namespace, model: Model, job: Job) -> dict[str, o
         "psi": psi(options),
         "masks": job.masks,
         "alignment": job.aligner,
-        # As the folders that know no likeness are told from others.
+        # Folders that were made without these hold what they would hold with them.
         **({} if job.likeness in (None, 1) else {"likeness": job.likeness}),
+        **({} if job.face is None else {"face": job.face}),
+        **({"paste": True} if job.paste else {}),
     }
 
 

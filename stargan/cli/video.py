@@ -12,24 +12,33 @@ from typing import TYPE_CHECKING
 from stargan.cli.arguments import (
     PHOTOGRAPH,
     add_alignment,
+    add_face,
     add_likeness,
     add_masks,
     add_model,
+    add_paste,
     add_psi,
     aligner,
+    check_faces,
     load_model,
     psi,
     square,
+    squares,
     target,
 )
 from stargan.cli.parsing import CommandError, number, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from PIL.Image import Image
     from torch import Tensor
 
     from stargan.model import Model
 
 HELP = "move a picture through styles"
+PASTED_SIDE = 1920  # px at most of a video of the whole photograph
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_masks(parser)
     add_likeness(parser)
     add_alignment(parser)
+    add_face(parser, every=False)
+    add_paste(parser)
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write: .mp4")
 
 
@@ -69,17 +80,22 @@ def run(options: argparse.Namespace) -> int:
     from stargan.media import images, video
     from stargan.translate import Translator
 
+    check_faces(options)
     source = images.read(Path(options.source))
+    if options.paste:
+        source.thumbnail((PASTED_SIDE, PASTED_SIDE))
     model = load_model(options)
-    source = square(source, model.config.image_size, options.source, aligner(options))
+    (cut,) = squares(source, model.config.image_size, options.source, aligner(options), options.face)
     path = transition.path(
         [_style(options, model, style) for style in options.styles],
         max(1, round(options.seconds * options.fps)),
         options.loop,
     )
     translator = Translator(model)
-    encoded = translator.encode(source, masks=not options.no_masks, likeness=options.likeness)
-    frames = transition.frames(translator, encoded, source, path)
+    encoded = translator.encode(cut.image, masks=not options.no_masks, likeness=options.likeness)
+    frames: Iterator[np.ndarray] | Iterator[Image] = transition.frames(translator, encoded, cut.image, path)
+    if options.paste:
+        frames = transition.pasted(translator, encoded, source, cut, path)
     video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), options.fps)
     print(f"{len(path)} frames, {len(path) / options.fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0

@@ -80,8 +80,8 @@ def turned(rgb: np.ndarray, landmarks: np.ndarray, degrees: float) -> tuple[np.n
     """A picture turned to the left on a grey ground that holds all of it, and its landmarks."""
     height, width = rgb.shape[:2]
     side = int(np.ceil(np.hypot(height, width)))
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
-    matrix[:, 2] += side / 2 - np.array([width / 2, height / 2])
+    matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1))
+    matrix[:, 2] += [(side - width) / 2, (side - height) / 2]
     grey = (127, 127, 127)
     return cv2.warpAffine(rgb, matrix, (side, side), borderValue=grey), cv2.transform(landmarks[None], matrix)[0]
 
@@ -148,6 +148,6 @@ def _changed(photographs: Sequence[Known], finder: Finder, progress: Progress, d
 def _line(name: str, errors: np.ndarray) -> str:
     found = errors[errors < FOUND]
     if not len(found):
-        return f"| {name} | {len(errors)} | {0 if len(errors) else '-'} % | - | - |"
+        return f"| {name} | {len(errors)} | {'0.0 %' if len(errors) else '-'} | - | - |"
     median, high = 100 * np.quantile(found, [0.5, 0.9])
     return f"| {name} | {len(errors)} | {100 * len(found) / len(errors):.1f} % | {median:.2f} % | {high:.2f} % |"

@@ -214,7 +214,8 @@ def _plain(image: Image.Image, deep: tuple[float, float] | None = None) -> Image
 def _grey_range(image: Image.Image) -> tuple[float, float]:
     """What is black and what is white in grey of more than 8 bits: Pillow's own conversion would clip all above 255 to white.
     Cameras and scanners keep 10 and 12 bits in files of 16."""
-    low, high = (float(value) for value in image.getextrema())
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
     if image.mode == "F":
         return low, high
     if high <= 255 and not image.mode.startswith("I;16"):

@@ -1,0 +1,48 @@
+"""The squares that a model takes from a picture, one for each chosen face, and their translations put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from stargan.faces.align import align, find_all, square
+from stargan.faces.paste import paste
+from stargan.media import images
+
+ALL = "all"
+Choice = int | str | None  # a face's number from left to right, from 1 on; ALL for each in turn; None for the largest
+
+
+@dataclass(frozen=True)
+class Square:
+    """image: the square, RGB. landmarks: (68, 2) px of the picture that it was cut from; None for the middle of that."""
+
+    image: Image.Image
+    landmarks: np.ndarray | None
+
+
+def squares(image: Image.Image, size: int, aligner: str | None, face: Choice = None) -> tuple[list[Square], tuple[str, ...]]:
+    """The squares, `size` x `size` px, from left to right, one at least, and notes for the person.
+
+    aligner: one of `align.BACKENDS`, or None for the central square. Errors as in `align`.
+    """
+    if aligner is None:
+        return [Square(images.centre_crop(image, size), None)], ()
+    if face == ALL:
+        found = find_all(image, backend=aligner)
+        cut = [square(image, one, size) for one in found]
+        notes = [f"Face {i}: {note}" for i, (_, own) in enumerate(cut, 1) for note in own]
+        return [Square(picture, one.landmarks) for one, (picture, _) in zip(found, cut)], tuple(notes)
+    aligned = align(image, size, backend=aligner, face=face if face is None else int(face))
+    return [Square(aligned.image, aligned.landmarks)], aligned.notes
+
+
+def put_back(photograph: Image.Image, cut: Sequence[Square], translated: Sequence[Image.Image]) -> Image.Image:
+    """The photograph with each square's translation in its place, as `paste` does it; one without landmarks stays as it is."""
+    for one, result in zip(cut, translated, strict=True):
+        if one.landmarks is not None:
+            photograph = paste(photograph, result, one.landmarks)
+    return photograph
