@@ -269,7 +269,7 @@ def fit(settings: FANTraining) -> float:
     fan.load_state_dict(averaged.module.state_dict())
     every = [normalized_errors(fan.eval(), faces) for faces in val]
     settings.out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_fan(fan, settings.out)
+    checkpoint.save_fan(fan, settings.out, torch.float16)
     state.unlink(missing_ok=True)
     for folder, found in zip(settings.data, every):
         print(f"{folder.name:12s} {len(found)} val pictures: {_said(found)}")

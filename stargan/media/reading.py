@@ -18,8 +18,9 @@ pillow_heif.register_heif_opener()
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 NAMES = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
-# Decoders of WebP, AVIF and HEIC hold several copies of a picture.
-MAX_PIXELS, MAX_PIXELS_OF = 200_000_000, {"WEBP": 50_000_000, "AVIF": 50_000_000, "HEIF": 50_000_000}
+# Only a JPEG can be made smaller while it is decoded. Decoders of WebP, AVIF and HEIC hold several copies of a picture.
+MAX_PIXELS = 200_000_000
+MAX_PIXELS_OF = {**dict.fromkeys(("PNG", "TIFF", "BMP"), 150_000_000), **dict.fromkeys(("WEBP", "AVIF", "HEIF"), 50_000_000)}
 MIN_SIDE = 32
 # A picture of more pixels is kept at a half or a third of its sides, so that all that is done to it stays under 1.5 GB.
 KEPT_PIXELS = 50_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stargan.cli.parsing import whole
+from stargan.cli.parsing import number, whole
 from train.cli.arguments import add_seed
 
 HELP = "train the 68-point face alignment network"
@@ -25,11 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", type=Path, metavar="FILE", help="a FAN of the same shape to go on from")
     parser.add_argument("--steps", type=whole(1), default=4000, metavar="N", help="of training (default: %(default)s)")
+    parser.add_argument("--lr", type=number(1e-7, 1), default=2e-3, metavar="R", help="learning rate at first (default: %(default)g)")
     add_seed(parser, "the augmentation and the first weights")
 
 
 def run(options: argparse.Namespace) -> int:
     from train import fan
 
-    fan.fit(fan.FANTraining(tuple(options.data), options.out, options.start, options.steps, seed=options.seed))
+    fan.fit(fan.FANTraining(tuple(options.data), options.out, options.start, options.steps, lr=options.lr, seed=options.seed))
     return 0
