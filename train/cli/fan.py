@@ -25,7 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", type=Path, metavar="FILE", help="a FAN of the same shape to go on from")
     parser.add_argument("--steps", type=whole(1), default=4000, metavar="N", help="of training (default: %(default)s)")
-    parser.add_argument("--lr", type=number(1e-7, 1), default=2e-3, metavar="R", help="learning rate at first (default: %(default)g)")
+    parser.add_argument(
+        "--lr", type=number(1e-7, 1), default=2e-3, metavar="R", help="learning rate at first (default: %(default)g)"
+    )
     add_seed(parser, "the augmentation and the first weights")
 
 
