@@ -159,7 +159,7 @@ def test_a_data_uri_is_read() -> None:
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(content: bytes, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=f"this file {sentence}.*JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"):
+    with pytest.raises(ImageError, match=f"this file {sentence}.*JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC or JPEG 2000"):
         images.read(content)
     (tmp_path / "holiday.png").write_bytes(content)
     with pytest.raises(ImageError, match=rf"^holiday\.png {sentence}"):

@@ -15,8 +15,8 @@ from PIL import Image
 from skimage import data as samples
 
 from train import data
-from train.data import prepare
-from train.data.prepare import PrepareError, Report
+from train.data import making, own, prepare
+from train.data.making import PrepareError, Report
 
 
 def files(root: Path) -> list[str]:
@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
     whole = (root / "cold" / "3.png").read_bytes()
     (root / "cold" / "cut off.png").write_bytes(whole[: len(whole) // 2])
     (root / "warm" / "text.jpg").write_text("no picture")
-    (root / "warm" / "notes.txt").write_text("not looked at")
+    (root / "warm" / "notes.txt").write_text("listed")
     return root
 
 
@@ -46,9 +46,9 @@ def source(tmp_path: Path) -> Path:
 
 def test_a_folder_becomes_a_data_set(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    report = prepare.folder(source, out, 32, val_fraction=0.3)
+    report = own.folder(source, out, 32, val_fraction=0.3)
     assert (report.written, report.kept) == (16, 0)
-    assert [s.partition(":")[0] for s in report.skipped] == ["cold/cut off.png", "warm/text.jpg"]
+    assert [s.partition(":")[0] for s in report.skipped] == ["warm/notes.txt", "cold/cut off.png", "warm/text.jpg"]
     assert (out / "skipped.txt").read_text().splitlines() == list(report.skipped)
     pictures = [p for p in files(out) if p != "skipped.txt"]
     assert len(pictures) == 16
@@ -60,14 +60,15 @@ def test_a_folder_becomes_a_data_set(source: Path, tmp_path: Path) -> None:
 
 def test_a_second_run_keeps_everything(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare.folder(source, out, 32)
+    own.folder(source, out, 32)
     before = {p: (out / p).stat().st_mtime_ns for p in files(out) if p != "skipped.txt"}
-    report = prepare.folder(source, out, 32)
-    assert (report.written, report.kept, len(report.skipped)) == (0, 16, 2)
+    report = own.folder(source, out, 32)
+    assert (report.written, report.kept, len(report.skipped)) == (0, 16, 3)
     assert {p: (out / p).stat().st_mtime_ns for p in files(out) if p != "skipped.txt"} == before
     (source / "cold" / "cut off.png").unlink()
     (source / "warm" / "text.jpg").unlink()
-    assert prepare.folder(source, out, 32) == Report(0, 16, ())
+    (source / "warm" / "notes.txt").unlink()
+    assert own.folder(source, out, 32) == Report(0, 16, ())
     assert not (out / "skipped.txt").exists()
 
 
@@ -77,25 +78,25 @@ def test_the_split_comes_from_the_seed_and_the_path(tmp_path: Path) -> None:
         (root / domain).mkdir(parents=True)
         for i in range(60):
             Image.new("RGB", (32, 32), (i, 0, 0)).save(root / domain / f"{i}.png")
-    prepare.folder(root, tmp_path / "a", 32, val_fraction=0.3)
-    prepare.folder(root, tmp_path / "b", 32, val_fraction=0.3)
-    prepare.folder(root, tmp_path / "c", 32, val_fraction=0.3, seed=1)
+    own.folder(root, tmp_path / "a", 32, val_fraction=0.3)
+    own.folder(root, tmp_path / "b", 32, val_fraction=0.3)
+    own.folder(root, tmp_path / "c", 32, val_fraction=0.3, seed=1)
     first = files(tmp_path / "a")
     assert files(tmp_path / "b") == first != files(tmp_path / "c")
     assert 20 < sum(p.startswith("val") for p in first) < 52
     for i in range(60, 80):
         Image.new("RGB", (32, 32), (i, 0, 0)).save(root / "cold" / f"{i}.png")
-    assert prepare.folder(root, tmp_path / "a", 32, val_fraction=0.3) == Report(20, 120, ())
+    assert own.folder(root, tmp_path / "a", 32, val_fraction=0.3) == Report(20, 120, ())
     assert set(first) < set(files(tmp_path / "a"))
 
 
 @pytest.mark.parametrize(("val_fraction", "poor"), [(1e-9, "val"), (1 - 1e-9, "train")])
 def test_every_split_gets_two_pictures(source: Path, tmp_path: Path, val_fraction: float, poor: str) -> None:
     out = tmp_path / "out"
-    prepare.folder(source, out, 32, val_fraction=val_fraction)
+    own.folder(source, out, 32, val_fraction=val_fraction)
     first = files(out)
     assert [len(list((out / poor / domain).iterdir())) for domain in ("cold", "warm")] == [2, 2] and len(first) == 17
-    report = prepare.folder(source, out, 32, val_fraction=val_fraction)
+    report = own.folder(source, out, 32, val_fraction=val_fraction)
     assert (report.written, report.kept) == (0, 16) and files(out) == first
 
 
@@ -115,44 +116,44 @@ def test_an_interrupted_run_is_continued(source: Path, tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patch:
         if stop == "reading":
-            patch.setattr(prepare.images, "centre_crop", interrupted(prepare.images.centre_crop))
+            patch.setattr(own.images, "centre_crop", interrupted(own.images.centre_crop))
         else:
             patch.setattr(os, "replace", interrupted(os.replace))
         with pytest.raises(KeyboardInterrupt):
-            prepare.folder(source, out, 32)
+            own.folder(source, out, 32)
     left = files(out)
     assert not [p for p in left if p.endswith(".part")]
     (out / "train" / "cold" / ".0123.part").write_bytes(b"what a killed process leaves")
     whole = [p for p in left if p.endswith(".png")]
     assert 5 <= len(whole) < 16 and all(Image.open(out / p).load() for p in whole)
-    report = prepare.folder(source, out, 32)
+    report = own.folder(source, out, 32)
     assert (report.written, report.kept) == (16 - len(whole), len(whole))
     assert not [p for p in files(out) if p.endswith(".part")]
 
 
 def test_a_cut_off_file_is_made_again(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare.folder(source, out, 32)
+    own.folder(source, out, 32)
     cut = next(out.glob("val/warm/*.png"))
     content = cut.read_bytes()
     cut.write_bytes(content[:100])
     next(out.glob("train/warm/*.png")).write_bytes(b"")
-    report = prepare.folder(source, out, 32)
+    report = own.folder(source, out, 32)
     assert (report.written, report.kept) == (2, 14) and cut.read_bytes() == content
     cut = next(p for p in out.glob("*/warm/*.png") if p.stem.startswith("3-"))
     cut.write_bytes(content[:100])
     (source / "warm" / "3.png").write_bytes(content[:100])
-    report = prepare.folder(source, out, 32)
-    assert (report.written, report.kept, len(report.skipped)) == (0, 15, 3) and not cut.exists()
+    report = own.folder(source, out, 32)
+    assert (report.written, report.kept, len(report.skipped)) == (0, 15, 4) and not cut.exists()
 
 
 @pytest.mark.parametrize("change", [{"size": 40}, {"align": True}, {"seed": 1}, {"val_fraction": 0.4}])
 def test_other_settings_need_another_folder(source: Path, tmp_path: Path, change: dict[str, object]) -> None:
     settings: dict = {"size": 32, "val_fraction": 0.3}
-    prepare.folder(source, tmp_path / "out", **settings)
+    own.folder(source, tmp_path / "out", **settings)
     before = files(tmp_path / "out")
     with pytest.raises(PrepareError, match=r"out/\w+/\w+/.*png.* would not be made .* choose another folder"):
-        prepare.folder(source, tmp_path / "out", **(settings | change))
+        own.folder(source, tmp_path / "out", **(settings | change))
     assert files(tmp_path / "out") == before
 
 
@@ -163,7 +164,7 @@ def test_faces_are_aligned_and_pictures_without_one_are_listed(tmp_path: Path) -
     for i in range(4):
         face.save(root / "people" / f"{i}.png")
     portrait(1).save(root / "people" / "noise.png")
-    report = prepare.folder(root, out, 64, align=True)
+    report = own.folder(root, out, 64, align=True)
     assert report.written == 4 and len(report.skipped) == 1
     assert report.skipped[0].startswith("people/noise.png: no face was found")
     aligned = np.asarray(Image.open(next(out.glob("val/people/*.png"))), np.float64)
@@ -175,30 +176,31 @@ def test_too_few_pictures_are_named(source: Path, tmp_path: Path) -> None:
     for name in ("0.png", "1.png", "2.png", "3.png", "0.jpg"):
         (source / "cold" / name).unlink()
     with pytest.raises(PrepareError, match=r"cold has 3 pictures left .* mend what .*skipped\.txt"):
-        prepare.folder(source, tmp_path / "out", 32)
+        own.folder(source, tmp_path / "out", 32)
     assert "cut off.png" in (tmp_path / "out" / "skipped.txt").read_text()
     (source / "cold" / "1.jpg").unlink()
     with pytest.raises(PrepareError, match="2 pictures to train and 2 for val, but in .* cold has 3"):
-        prepare.folder(source, tmp_path / "new", 32)
+        own.folder(source, tmp_path / "new", 32)
     assert not (tmp_path / "new").exists()
 
 
 def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(PrepareError, match="size is 16; take at least 32"):
-        prepare.folder(source, out, 16)
+        own.folder(source, out, 16)
     with pytest.raises(PrepareError, match="fraction for val is 0"):
-        prepare.folder(source, out, 32, val_fraction=0)
-    with pytest.raises(PrepareError, match="there is no folder .*none"):
-        prepare.folder(tmp_path / "none", out, 32)
-    with pytest.raises(PrepareError, match="has no folders; pictures belong into"):
-        prepare.folder(source / "cold" / "more", out, 32)
+        own.folder(source, out, 32, val_fraction=0)
+    with pytest.raises(PrepareError, match="there is no folder or archive .*none"):
+        own.folder(tmp_path / "none", out, 32)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PrepareError, match="empty has no pictures; make a folder for each domain"):
+        own.folder(tmp_path / "empty", out, 32)
     for inside in (source, source / "cold" / "out", tmp_path):
         with pytest.raises(PrepareError, match="lie in each other"):
-            prepare.folder(source, inside, 32)
+            own.folder(source, inside, 32)
     out.write_text("")
     with pytest.raises(PrepareError, match="is a file"):
-        prepare.folder(source, out, 32)
+        own.folder(source, out, 32)
 
 
 def test_a_long_report_is_cut() -> None:
@@ -292,7 +294,7 @@ def test_archives_are_unpacked(
 
 
 def test_broken_and_hostile_members_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "MAX_MEMBER", 2**20)
+    monkeypatch.setattr(making, "MAX_MEMBER", 2**20)
     good, path, out = jpeg(tmp_path, 0), tmp_path / "a.zip", tmp_path / "sub" / "out"
     places = ("..", "../../train/cat", "/train/cat", "afhq/train/cat/../../..", "afhq/train/cow")
     hostile = [f"{place}/evil.jpg" for place in places]
@@ -357,8 +359,10 @@ def archived(path: Path, members: dict[str, bytes]) -> Path:
 def test_an_uploaded_archive_is_prepared(tmp_path: Path, around: str) -> None:
     members = {f"{around}{domain}/{i}.jpg": jpeg(tmp_path, i) for domain in ("a cat", "dog") for i in range(5)}
     members |= {f"{around}a cat/readme.txt": b"no picture", "__MACOSX/x/._0.jpg": b"rubbish", f"{around}dog/cut.png": b"\x89PNG"}
-    report = prepare.uploaded(archived(tmp_path / "a.zip", members), tmp_path / "out", 48)
-    assert report.written == 10 and len(report.skipped) == 1 and "cut.png" in report.skipped[0]
+    report = own.folder(archived(tmp_path / "a.zip", members), tmp_path / "out", 48)
+    assert report.written == 10
+    reasons = [sentence.removeprefix(around).split(": ")[0] for sentence in report.skipped]
+    assert reasons == ["__MACOSX", "a cat/readme.txt", "dog/cut.png"]
     assert {p.name for p in (tmp_path / "out" / "train").iterdir()} == {"a cat", "dog"}
     pictures = list((tmp_path / "out").rglob("*.png"))
     assert len(pictures) == 10
@@ -370,15 +374,15 @@ def test_hostile_uploads_are_refused_before_anything_is_unpacked(tmp_path: Path,
     good, out = jpeg(tmp_path, 0), tmp_path / "out"
     for name in ("../evil/1.jpg", "/etc/1.jpg", "cat/../../1.jpg", "..\\evil\\1.jpg", "C:/cat/1.jpg"):
         with pytest.raises(PrepareError, match=r"leads out of a\.zip"):
-            prepare.uploaded(archived(tmp_path / "a.zip", {"cat/1.jpg": good, name: good}), out, 48)
-    monkeypatch.setattr(prepare, "MAX_ARCHIVE", 2**20)
+            own.folder(archived(tmp_path / "a.zip", {"cat/1.jpg": good, name: good}), out, 48)
+    monkeypatch.setattr(own, "MAX_ARCHIVE", 2**20)
     with pytest.raises(PrepareError, match=r"would unpack to .* GB"):
-        prepare.uploaded(archived(tmp_path / "bomb.zip", {f"cat/{i}.jpg": bytes(2**18) for i in range(5)}), out, 48)
-    with pytest.raises(PrepareError, match="has no pictures in folders"):
-        prepare.uploaded(archived(tmp_path / "flat.zip", {"1.jpg": good, "2.jpg": good}), out, 48)
+        own.folder(archived(tmp_path / "bomb.zip", {f"cat/{i}.jpg": bytes(2**18) for i in range(5)}), out, 48)
+    with pytest.raises(PrepareError, match="has no pictures; make a folder for each domain"):
+        own.folder(archived(tmp_path / "text.zip", {"1.txt": good, "2.txt": good}), out, 48)
     (tmp_path / "text.zip").write_text("no archive")
     with pytest.raises(PrepareError, match=r"text\.zip cannot be read as a zip archive"):
-        prepare.uploaded(tmp_path / "text.zip", out, 48)
+        own.folder(tmp_path / "text.zip", out, 48)
     with pytest.raises(PrepareError, match="needs 2 pictures to train and 2 for val"):
-        prepare.uploaded(archived(tmp_path / "few.zip", {"cat/1.jpg": good}), out, 48)
+        own.folder(archived(tmp_path / "few.zip", {"cat/1.jpg": good}), out, 48)
     assert not out.exists()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargan.model import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+PHOTOGRAPH = "photograph of a face: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC or JPEG 2000"
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = False, nargs: str | None = None) -> None:

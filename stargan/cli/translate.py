@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="+",
         metavar="SOURCE",
-        help="photographs of faces (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC), or folders of them",
+        help="photographs of faces (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC or JPEG 2000), or folders of them",
     )
     add_model(parser)
     parser.add_argument("--domain", required=True, help="a domain of the model, by its name")

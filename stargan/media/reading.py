@@ -16,11 +16,12 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 pillow_heif.register_heif_opener()
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-NAMES = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
-# Only a JPEG can be made smaller while it is decoded. Decoders of WebP, AVIF and HEIC hold several copies of a picture.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000")
+NAMES = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC or JPEG 2000"
+# Only a JPEG can be made smaller while it is decoded. Decoders of OF_COPIES hold several copies of a picture.
+OF_COPIES = ("WEBP", "AVIF", "HEIF", "JPEG2000")
 MAX_PIXELS = 200_000_000
-MAX_PIXELS_OF = {**dict.fromkeys(("PNG", "TIFF", "BMP"), 150_000_000), **dict.fromkeys(("WEBP", "AVIF", "HEIF"), 50_000_000)}
+MAX_PIXELS_OF = {**dict.fromkeys(("PNG", "TIFF", "BMP"), 150_000_000), **dict.fromkeys(OF_COPIES, 50_000_000)}
 MIN_SIDE = 32
 # A picture of more pixels is kept at a half or a third of its sides, so that all that is done to it stays under 1.5 GB.
 KEPT_PIXELS = 50_000_000
@@ -39,8 +40,6 @@ _OTHERS = (
     (0, b"<html", "a web page"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (4, b"JXL ", "a JPEG XL picture"),
-    (4, b"jP  ", "a JPEG 2000 picture"),
-    (0, b"\xffO\xffQ", "a JPEG 2000 picture"),
     (0, b"\x00\x00\x01\x00", "an icon"),
     (0, b"%!PS", "a PostScript document"),
     (0, b"FUJIFILM", "a camera's raw file"),
@@ -59,6 +58,8 @@ _PICTURES = (
     (0, b"BM", "BMP"),
     (0, b"II*", "TIFF"),
     (0, b"MM\x00*", "TIFF"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"\xffO\xffQ", "JPEG 2000"),
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftypmif", "HEIC"),

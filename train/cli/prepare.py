@@ -12,7 +12,7 @@ HELP = "make a data folder"
 KINDS = (
     ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
     ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
-    ("folder", "folder with a folder of pictures for each domain", "your own pictures"),
+    ("folder", "folder, zip archive or table of labels, or hf:user/name", "your own pictures, however they lie"),
     ("celeba-hq", "celeba_hq.zip", "the published CelebA-HQ archive"),
     ("afhq", "afhq.zip", "the published AFHQ archive, version 1 or 2"),
 )
@@ -30,13 +30,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
             kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
             add_seed(kind, "the split")
+            kind.add_argument("--label", default="", metavar="COLUMN", help="of a table or data set: the column of the domains")
 
 
 def run(options: argparse.Namespace) -> int:
-    from train.data import prepare
+    from train.data import own, prepare
 
     if options.kind == "folder":
-        report = prepare.folder(options.source, options.out, options.size, options.align, options.val_fraction, options.seed)
+        settings = (options.size, options.align, options.val_fraction, options.seed, options.label)
+        report = own.folder(options.source, options.out, *settings)
     elif options.kind == "photographs":
         report = prepare.photographs(options.source, options.out, options.size)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,10 @@ from tqdm import tqdm
 from stargan.files import whole
 from stargan.media import images
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".avif", ".heic", ".heif", ".jp2"),
+}
 
 
 class DataError(ValueError):
@@ -52,7 +55,10 @@ def folders(split: Path) -> tuple[str, ...]:
     """The domains in a split, by name; DataError where there are none."""
     found = tuple(sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))) if split.is_dir() else ()
     if not found:
-        raise DataError(f"there is no folder in {split}; pictures belong into {split}/<domain>/")
+        raise DataError(
+            f"there is no folder in {split}; pictures belong into {split}/<domain>/, as "
+            f"`python -m train prepare folder --from {split.parent} --to data --size ...` lays them"
+        )
     return found
 
 
@@ -80,6 +86,30 @@ def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Se
         _decode(files, side, path)
     names = tuple(f"{p.parent.name}/{p.stem}" for p in files)
     return Pictures(np.load(path, mmap_mode="r"), domain, domains, names)
+
+
+def load_splits(
+    root: Path | str,
+    side: int,
+    cache: Path | str,
+    domains: Sequence[str],
+    say: Callable[[str], object] = tqdm.write,
+) -> tuple[Pictures, Pictures]:
+    """The train and the val split, as `load` gives them; DataError names what is wrong with either. say: gets a sentence on each
+    file that is no picture."""
+    found, wrong = [], []
+    for split in ("train", "val"):
+        for domain in domains:
+            for path in sorted(p for p in Path(root, split, domain).glob("*") if p.suffix.lower() not in SUFFIXES):
+                if path.is_file() and not path.name.startswith("."):
+                    say(f"left out, as no pictures: {path}")
+        try:
+            found.append(load(root, split, side, cache, domains))
+        except DataError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return found[0], found[1]
 
 
 def _decode(files: list[Path], side: int, path: Path) -> None:

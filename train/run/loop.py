@@ -127,8 +127,8 @@ def _pictures(state: State) -> tuple[data.Pictures, data.Pictures]:
     # Room for the crop to be cut from, a quarter more than the crop itself. The first process fills the cache for the others.
     side, cache = config.image_size * 5 // 4, Path(config.runs) / "cache"
     with state.processes.main_process_first():
-        train = data.load(config.data, "train", side, cache, config.model.domains)
-        return train, data.load(config.data, "val", side, cache, config.model.domains)
+        say = tqdm.write if state.processes.is_main_process else lambda _: None
+        return data.load_splits(config.data, side, cache, config.model.domains, say)
 
 
 def _loop(

@@ -106,16 +106,21 @@ class Records:
             model = copy.deepcopy(model)
             for net in model.networks.values():
                 net.cpu()
-        found = evaluate.evaluate(
-            model,
-            c.data,
-            photographs=self.photographs(),
-            cache=Path(c.runs) / "cache",
-            outputs=EVALUATED[0],
-            limit=EVALUATED[1],
-            downloads=False,
-            seed=c.seed,
-        )
+        try:
+            found = evaluate.evaluate(
+                model,
+                c.data,
+                photographs=self.photographs(),
+                cache=Path(c.runs) / "cache",
+                outputs=EVALUATED[0],
+                limit=EVALUATED[1],
+                downloads=False,
+                seed=c.seed,
+            )
+        except ValueError as error:
+            # A file that was changed meanwhile must not end a run of hours.
+            tqdm.write(f"iteration {iteration}: not evaluated ({error})")
+            return
         score = table.score(found)
         self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
         self.log.flush()

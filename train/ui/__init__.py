@@ -14,7 +14,8 @@ from PIL import Image
 from stargan import zoo
 from stargan.files import places
 from stargan.ui.studio import Library, sentence
-from train.data import prepare
+from train.data import own
+from train.data.making import PrepareError
 from train.run.runner import Progress, Runner
 
 FOLDER, ZIP = "folder", "zip"
@@ -172,15 +173,15 @@ def _folder(runner: Runner, kind: str, name: str, dataset: str | None, archive: 
     if kind == FOLDER:
         found = runner.datasets()
         if dataset not in found:
-            raise prepare.PrepareError("there is no prepared folder yet; run `python -m train prepare`, or upload a zip file")
+            raise PrepareError("there is no prepared folder yet; run `python -m train prepare`, or upload a zip file")
         return found[dataset]
     if archive is None:
-        raise prepare.PrepareError("there is no zip file yet; drop one that has a folder of pictures for each domain")
+        raise PrepareError("there is no zip file yet; drop one that has a folder of pictures for each domain")
     runner.check(name)
     out = runner.folders / name
     fresh = not out.exists()
     try:
-        prepare.uploaded(Path(archive), out, side, aligned)
+        own.folder(Path(archive), out, side, aligned)
     except ValueError:
         if fresh:
             shutil.rmtree(out, ignore_errors=True)
