@@ -13,7 +13,6 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -399,7 +398,7 @@ def test_another_process_is_waited_for(server, tmp_path):
         "download(sys.argv[1], sys.argv[2], progress=lambda *_: (print(flush=True), sys.stdin.readline()))"
     )
     arguments = [sys.executable, "-c", code, f"{server.url}/file", str(tmp_path / "file")]
-    with subprocess.Popen(arguments, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(arguments, cwd=places.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()  # It has come to the first piece, and waits with the lock.
         with ThreadPoolExecutor(1) as pool:
             own = pool.submit(zoo.download, f"{server.url}/file", tmp_path / "file")

@@ -20,7 +20,7 @@ from PIL import Image
 
 from stargan.faces.frame import mean_landmarks
 from stargan.fan import landmarks_from_heatmaps
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
 from train import config, data, fan
 from train.run import loop
@@ -28,7 +28,7 @@ from train.step.batch import sample_batch
 from train.step.state import State
 from train.step.update import iterate
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = places.ROOT
 
 
 def settings(pictures: Path, runs: Path, **changes: object) -> config.TrainConfig:

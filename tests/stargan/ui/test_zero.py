@@ -4,17 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from material import TINY_FAN, portrait
 
-from stargan.files import checkpoint
+from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.ui import zero
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = places.ROOT
 
 SPACES = """
 import functools, inspect, multiprocessing, threading
