@@ -108,8 +108,6 @@ class Downloaded:
 
     def add_real(self, domain: int, pixels: np.ndarray, batch: int = 64) -> None:
         """Pictures (N, S, S, 3) uint8 that outputs of this domain are compared with."""
-        if not self.ready:
-            return
         self.of_domain[domain] = self._copy(self.blank)
         for start in range(0, len(pixels), batch):
             x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).permute(0, 3, 1, 2)

@@ -74,42 +74,41 @@ def evaluate(
         shown = data.load(root, "train", classifier.LOADED_SIDE, cache, config.domains)
         judge = classifier.classifier(shown, cache, epochs, seed, place)
     if photographs is None:
-        sources = translations.of_domains(val, limit, seed)
-        names = Counter(config.domains[d] for d in sources.domain)
+        sources, recogniser = translations.of_domains(val, limit, seed), None
+        counts = Counter(config.domains[d] for d in sources.domain)
     else:
-        sources = translations.of_photographs(photographs, len(config.domains))
-        names = Counter(photographs=len(photographs.names))
-    recogniser = identity.load() if photographs is not None else None
+        sources, recogniser = translations.of_photographs(photographs, len(config.domains)), identity.load()
+        counts = Counter(photographs=len(photographs.names))
     downloaded = distances.Downloaded(downloads, place)
-    for domain in range(len(config.domains)):
-        downloaded.add_real(domain, train.pixels[train.of(domain)])
+    if downloaded.ready:
+        for domain in range(len(config.domains)):
+            downloaded.add_real(domain, train.pixels[train.of(domain)])
     made = translations.translate(translator, sources, val, judge, outputs, seed, downloaded, recogniser)
-    notes = [downloaded.missing] if downloaded.missing else []
     result: dict[str, Any] = {
         "model": model.name,
         "domains": list(config.domains),
-        "sources": dict(names),
+        "sources": dict(counts),
         "outputs": outputs,
         "seed": seed,
         "likeness": likeness,
+        "notes": [downloaded.missing] if downloaded.missing else [],
         **_compare(made, train, val, judge, place, seed),
     }
     for kind in KINDS:
         result[kind] |= downloaded.result(kind)
-    if photographs is not None:
-        means = _likeness(result, made, photographs, train, recogniser)
-        notes += [] if recogniser else [identity.MISSING]
-        notes += [f"{photographs.left_out} photographs were left out: no face was found."] if photographs.left_out else []
-    result["notes"] = notes
+    means = _likeness(result, made, photographs, train, recogniser) if photographs is not None else {}
     if out is not None:
-        (out / "means" if photographs is not None else out).mkdir(parents=True, exist_ok=True)
-        with whole(out / "metrics.json") as partial:
-            partial.write_text(json.dumps(result, indent=1))
-        images.write(data.grid_picture(made.rows, config.image_size), out / "grid.png")
-        if photographs is not None:
-            for name, picture in means.items():
-                images.write(Image.fromarray(picture), out / "means" / f"{name}.png")
+        _write(out, result, data.grid_picture(made.rows, config.image_size), means)
     return result
+
+
+def _write(out: Path, result: Mapping[str, Any], grid: Image.Image, means: Mapping[str, np.ndarray]) -> None:
+    (out / "means" if means else out).mkdir(parents=True, exist_ok=True)
+    with whole(out / "metrics.json") as partial:
+        partial.write_text(json.dumps(result, indent=1))
+    images.write(grid, out / "grid.png")
+    for name, picture in means.items():
+        images.write(Image.fromarray(picture), out / "means" / f"{name}.png")
 
 
 def _likeness(
@@ -117,6 +116,8 @@ def _likeness(
 ) -> dict[str, np.ndarray]:
     """Puts likeness and spots into the result; returns the mean pictures of the styles that all sources have, by name."""
     people = recogniser(photographs.pixels) if recogniser else None
+    result["notes"] += [] if recogniser else [identity.MISSING]
+    result["notes"] += [f"{photographs.left_out} photographs were left out: no face was found."] if photographs.left_out else []
     means: dict[str, np.ndarray] = {}
     for kind in KINDS:
         result[kind] |= {"likeness": {}, "spots": {}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +16,7 @@ from stargan import styles
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.media import images
 from stargan.model import Model
-from stargan.translate import Encoded, Translator
+from stargan.translate import Translator
 from train import data
 from train.judge import distances
 from train.judge.classifier import Classifier
@@ -92,7 +91,6 @@ class Styles:
     def __init__(self, model: Model, val: data.Pictures, seed: int) -> None:
         self.model, self.val, self.rng = model, val, np.random.default_rng([seed, 1])
         self.of_picture = functools.cache(self._of_picture)
-        self.shared: dict[Key, Tensor] = {}
 
     def _of_picture(self, i: int) -> Tensor:
         return styles.from_reference(self.model, self.val.batch([i]), int(self.val.domain[i]))
@@ -118,51 +116,59 @@ def translate(
 ) -> Made:
     """Translates every source `outputs` times into each of its targets, by either kind of guidance, references from `val`.
     Photographs also once in one style of each kind and target that is the same for all."""
-    model = translator.model
-    drawn, made = Styles(model, val, seed), Made()
-    shared: dict[Key, Tensor] = {}
-    if sources.photographs:
-        shared = {(kind, d): drawn.draw(kind, d, 1) for kind in KINDS for d in range(len(model.config.domains))}
-    keep = {d: math.ceil(SWD_PICTURES / max(sources.count(d), 1)) for d in range(len(model.config.domains))}
-    before = None
+    domains = range(len(translator.model.config.domains))
+    drawn, made = Styles(translator.model, val, seed), Made()
+    shared = {(kind, d): drawn.draw(kind, d, 1) for kind in KINDS for d in domains} if sources.photographs else {}
+    keep = {d: min(outputs, math.ceil(SWD_PICTURES / max(sources.count(d), 1))) for d in domains}
+    shown = _shown(sources)
     for n, i in enumerate(tqdm(sources.index, desc="translate", unit="source")):
         domain = int(sources.domain[n])
-        if before not in (None, domain):
-            downloaded.finish(before)
-        before = domain
-        x = torch.from_numpy(sources.pixels[[int(i)]]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        encoded = translator.encode(x)
-        look = sources.landmarks[n] and model.fan is not None and encoded.masks is not None
-        true = _landmarks(model.fan, x) if look else None
-        own = None if domain == PHOTOGRAPH else drawn.of_picture(int(i))
-        row: list[Tensor | None] = [x[0]]
+        source = _Source(translator, sources, n, None if domain == PHOTOGRAPH else drawn.of_picture(int(i)))
+        row: list[Tensor | None] = [source.image[0]]
         faces: dict[tuple[str, str, int], np.ndarray] = {}
-        for target in sources.targets[n]:
-            for kind, codes in {kind: drawn.draw(kind, target, outputs) for kind in KINDS}.items():
-                key = kind, target
-                found = translator.decode(encoded, torch.cat([codes, shared[key]]) if shared else codes)
-                of_source = found[:outputs]
-                downloaded.add(kind, domain, target, of_source)
-                _measure(made, key, of_source, judge, translator.device)
-                if own is not None:
-                    back = translator.decode(translator.encode(of_source[:1]), own)
-                    made.numbers["cycle_l1"][key].append((back - x).abs().mean().item())
-                if true is not None:
-                    _compare_landmarks(made, key, model.fan, translator, encoded, codes[:1], of_source[:1], true)
-                pixels = _bytes(found)
-                made.pictures[key].append(pixels[: min(outputs, keep[target])])
-                if shared:
-                    made.sums[key] = made.sums.get(key, 0) + pixels[-1].astype(np.float64)
-                    faces |= {("own", *key): pixels[0], ("shared", *key): pixels[-1]}
-                row += of_source[:2] if outputs > 1 else [of_source[0], None]
+        for key in [(kind, target) for target in sources.targets[n] for kind in KINDS]:
+            codes = drawn.draw(*key, outputs)
+            found = translator.decode(source.encoded, torch.cat([codes, shared[key]]) if shared else codes)
+            of_source, pixels = found[:outputs], _bytes(found)
+            downloaded.add(key[0], domain, key[1], of_source)
+            _measure(made, key, of_source, judge, translator.device)
+            source.compare(made, key, codes[:1], of_source[:1])
+            made.pictures[key].append(pixels[: keep[key[1]]])
+            if shared:
+                made.sums[key] = made.sums.get(key, 0) + pixels[-1].astype(np.float64)
+                faces |= {("own", *key): pixels[0], ("shared", *key): pixels[-1]}
+            row += of_source[:2] if outputs > 1 else [of_source[0], None]
         if recogniser is not None and faces:
             for name, descriptor in zip(faces, recogniser(np.stack(list(faces.values()))), strict=True):
                 made.faces[name].append(descriptor)
-        if n in _shown(sources):
+        if n in shown:
             made.rows.append(row[: 1 + 4 * TARGETS])
-    if before is not None:
-        downloaded.finish(before)
+        if n + 1 == len(sources.index) or sources.domain[n + 1] != domain:
+            downloaded.finish(domain)
     return made
+
+
+class _Source:
+    """A source and what its outputs are compared with. own: the style of the source itself, where it has one."""
+
+    def __init__(self, translator: Translator, sources: Sources, n: int, own: Tensor | None) -> None:
+        pixels = torch.from_numpy(sources.pixels[[int(sources.index[n])]])
+        self.image = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        self.translator, self.own = translator, own
+        self.encoded = translator.encode(self.image)
+        fan = translator.model.fan
+        self.fan = fan if sources.landmarks[n] and self.encoded.masks is not None else None
+        self.landmarks = _landmarks(self.fan, self.image) if self.fan is not None else None
+
+    def compare(self, made: Made, key: Key, style: Tensor, output: Tensor) -> None:
+        """One output (1, 3, S, S) of a style (1, style_dim): translated back, and its landmarks beside those of the source."""
+        if self.own is not None:
+            back = self.translator.decode(self.translator.encode(output), self.own)
+            made.numbers["cycle_l1"][key].append((back - self.image).abs().mean().item())
+        if self.fan is not None and self.landmarks is not None:
+            free = self.translator.decode(self.translator.with_masks(self.encoded, on=False), style)
+            for name, x in (("landmark_error", output), ("landmark_error_no_masks", free)):
+                made.numbers[name][key].append(_landmark_error(_landmarks(self.fan, x), self.landmarks))
 
 
 def _shown(sources: Sources) -> set[int]:
@@ -183,17 +189,7 @@ def _measure(made: Made, key: Key, outputs: Tensor, judge: Classifier, place: to
         made.numbers["diversity_pixels"][key].append(distances.pixel_distance(outputs[first], outputs[second]).mean().item())
 
 
-def _compare_landmarks(
-    made: Made, key: Key, fan: FAN | None, translator: Translator, encoded: Encoded, style: Tensor, output: Tensor, true: Tensor
-) -> None:
-    assert fan is not None
-    free = translator.decode(translator.with_masks(encoded, on=False), style)
-    made.numbers["landmark_error"][key].append(_landmark_error(_landmarks(fan, output), true))
-    made.numbers["landmark_error_no_masks"][key].append(_landmark_error(_landmarks(fan, free), true))
-
-
-def _landmarks(fan: FAN | None, x: Tensor) -> Tensor:
-    assert fan is not None
+def _landmarks(fan: FAN, x: Tensor) -> Tensor:
     return landmarks_from_heatmaps(fan(x))
 
 
@@ -203,5 +199,5 @@ def _landmark_error(found: Tensor, true: Tensor) -> float:
     return float(((found - true).norm(dim=-1).mean(1) / (true[:, left] - true[:, right]).norm(dim=-1)).mean())
 
 
-def _bytes(x: Tensor | Sequence[Tensor]) -> np.ndarray:
+def _bytes(x: Tensor) -> np.ndarray:
     return np.stack([np.asarray(images.to_pil(i)) for i in x])
