@@ -27,7 +27,7 @@ from stargan.files import places
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-SINGLE = ("app.py", "requirements.txt", "LICENSE")
+SINGLE = ("app.py", "requirements.txt", "LICENSE", "docs/architecture.md")
 SOURCES = {"stargan": (".py", ".css"), "train": (".py", ".yaml"), "weights": (".safetensors", ".json", ".md", ".jpg", ".png")}
 LARGE = ".safetensors"  # goes by LFS
 # By the first line a folder is known that this has written, and that it may write anew.

@@ -125,7 +125,7 @@ def root(tmp_path, monkeypatch):
     """The project with a model that was trained here."""
     root = tmp_path / "root"
     root.mkdir()
-    for name in ("app.py", "requirements.txt", "LICENSE", "README.md", "stargan", "train", "weights"):
+    for name in ("app.py", "requirements.txt", "LICENSE", "README.md", "docs", "stargan", "train", "weights"):
         (root / name).symlink_to(ROOT / name)
     monkeypatch.setattr(places, "ROOT", root)
     trained(root, "mine")
