@@ -15,7 +15,8 @@ class Model:
     """What inference needs. The networks are in eval mode, without gradients.
 
     free: a second generator of the same training, which follows the style more and the source less; outputs can lie anywhere
-    between the two (`blending`). A model without one has no choice of likeness.
+    between the two (`blending`). A model without one has no choice of likeness. sources: domains that it has learned to translate
+    and never to imitate, such as photographs.
     """
 
     config: ModelConfig
@@ -26,6 +27,7 @@ class Model:
     name: str = ""
     licence: str = ""
     free: Generator | None = None
+    sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was guessed or left aside when it was read, a sentence each
     mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 
@@ -37,6 +39,16 @@ class Model:
             "style_encoder": self.style_encoder,
         }
         return nets | {name: net for name, net in (("fan", self.fan), ("free", self.free)) if net is not None}
+
+    def facts(self) -> str:
+        """What a person should know of it, in a line: size, domains, what it has learned from besides, likeness, parameters."""
+        numbers = sum(p.numel() for net in self.networks.values() for p in net.parameters())
+        parts = [f"{self.config.image_size} px", f"domains {', '.join(self.config.domains)}"]
+        if self.sources:
+            parts.append(f"sources also of {', '.join(self.sources)}")
+        if self.free is not None:
+            parts.append("likeness to choose")
+        return ", ".join([*parts, f"{numbers / 1e6:.1f} million parameters"])
 
 
 def build(config: ModelConfig, fan: FANConfig | None = None, name: str = "", licence: str = "", free: bool = False) -> Model:

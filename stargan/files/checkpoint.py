@@ -28,7 +28,8 @@ def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> 
     The file appears under its name only when it is whole.
     """
     tensors = {f"{net}.{key}": value for net, module in model.networks.items() for key, value in module.state_dict().items()}
-    facts = {"config": dataclasses.asdict(model.config)} | ({"fan": dataclasses.asdict(model.fan.config)} if model.fan else {})
+    facts: dict[str, Any] = {"config": dataclasses.asdict(model.config), "sources": model.sources}
+    facts |= {"fan": dataclasses.asdict(model.fan.config)} if model.fan else {}
     metadata = {"format": FORMAT, "name": model.name, "licence": model.licence} | {k: json.dumps(v) for k, v in facts.items()}
     _write(tensors, metadata, Path(path), dtype)
 
@@ -88,6 +89,7 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
     fan = _configuration(FANConfig, metadata, "fan", path) if "fan" in metadata else None
     model = blank(config, fan, path, free=any(key.startswith("free.") for key in tensors))
     model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
+    model.sources = _sources(metadata.get("sources", "[]"), path)
     fill(model.networks, tensors, path)
     return model
 
@@ -134,6 +136,16 @@ def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path)
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except ValueError as error:
         raise CheckpointError(f"the metadata {key!r} of {path} cannot be used: {error}") from None
+
+
+def _sources(text: str, path: Path) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if names != [] and not _like(names, ("",)):
+        raise CheckpointError(f"the metadata 'sources' of {path} is no list of domains; fetch or write the file again")
+    return tuple(names)
 
 
 def _like(value: Any, default: Any) -> bool:

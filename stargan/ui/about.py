@@ -82,10 +82,7 @@ def card(studio: Studio) -> str:
 
 
 def _text(studio: Studio) -> str:
-    config = studio.model.config
-    numbers = sum(p.numel() for net in studio.model.networks.values() for p in net.parameters())
-    facts = f"{config.image_size} px, domains {', '.join(config.domains)}, {numbers / 1e6:.1f} million parameters"
-    return f"### The model: {facts}\n\n{card(studio)}"
+    return f"### The model: {studio.model.facts()}\n\n{card(studio)}"
 
 
 def tab(library: Library, model: gr.Dropdown, keep: float) -> None:

@@ -102,7 +102,7 @@ class State:
         state."""
         config = dataclasses.replace(self.config.model, domains=self.config.domains)
         nets: dict[str, Any] = {key: _without_sources(net, config) for key, net in self.averaged.items()}
-        return Model(config=config, fan=self.fan, name=name, licence=self.config.licence, **nets)
+        return Model(config=config, fan=self.fan, name=name, licence=self.config.licence, sources=self.config.sources, **nets)
 
     def judge(self) -> Discriminator:
         """The discriminator without the branches of source-only domains; it shares memory with this state."""

@@ -155,6 +155,14 @@ def test_metadata_comes_back(saved):
     assert {key.split(".")[0] for key in tensors} == set(NETWORKS)
 
 
+def test_sources_that_were_never_imitated_come_back(tmp_path):
+    model = make()
+    model.sources = ("photo", "drawing")
+    checkpoint.save(model, tmp_path / "m.safetensors")
+    loaded = checkpoint.load(tmp_path / "m.safetensors")
+    assert loaded.sources == ("photo", "drawing") and "sources also of photo, drawing" in loaded.facts()
+
+
 def test_fan_alone(tmp_path):
     fan = make(fan=SMALL_FAN).fan
     checkpoint.save_fan(fan, tmp_path / "fan.safetensors")
@@ -299,11 +307,15 @@ def config_with(**values):
         config_with(w_hpf=None),
         config_with(mask_sizes=[]),
         config_with(mask_sizes=["a", "b"]),
+        lambda m: m.update(sources="{"),
+        lambda m: m.update(sources='{"photo": 1}'),
+        lambda m: m.update(sources="[1]"),
         lambda m: m.update(fan="{}"),
         lambda m: m.update(fan=json.dumps({"depth": 10**9})),
     ],
     ids=["none", "no config", "cut", "list", "number", "deep", "unknown field", "size", "text", "fraction", "bool",
          "huge", "no domains", "domains text", "domains numbers", "nan", "null", "no masks", "mask text",
+         "sources cut", "sources object", "sources numbers",
          "fan empty", "fan deep"],
 )  # fmt: skip
 def test_malformed_metadata(saved, change):

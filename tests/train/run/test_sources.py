@@ -122,7 +122,7 @@ def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
     state = loop.fit(settings(folder))
     path = folder.parent / "runs" / "tiny" / "model.safetensors"
     model = checkpoint.load(path)
-    assert model.config.domains == ("cold", "warm")
+    assert model.config.domains == ("cold", "warm") and model.sources == ("photo",)
     for key, value in model.style_encoder.unshared.state_dict().items():
         torch.testing.assert_close(value, state.averaged["style_encoder"].unshared.state_dict()[key], atol=1e-3, rtol=1e-3)
     judge, judged = checkpoint.load_discriminator(checkpoint.discriminator_path(path))
