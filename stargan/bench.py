@@ -13,20 +13,25 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from stargan import networks, zoo
+from stargan.faces.align import align
 from stargan.faces.masks import face_masks
+from stargan.faces.track import Tracker
 from stargan.fan import FANConfig
 from stargan.fast import FastConv
 from stargan.files import places
+from stargan.media import images
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
 PUBLISHED = "published"  # stands for the published networks for CelebA-HQ, with random weights
 STYLES = 16
+PHOTOGRAPH = 1000
 
 
 def model(name: str) -> Model:
@@ -111,6 +116,15 @@ def _fresh(way: str, name: str) -> dict[str, float]:
     return {**json.loads(done.stdout.splitlines()[-1]), "start": time.perf_counter() - start}
 
 
+def portrait() -> Image.Image:
+    """Something with a face, PHOTOGRAPH px a side: an example of the bundled model on grey ground."""
+    examples = sorted((places.weights() / zoo.DEFAULT / "examples").glob("*"))
+    face = images.read(examples[0]).resize((PHOTOGRAPH // 2, PHOTOGRAPH // 2))
+    ground = Image.new("RGB", (PHOTOGRAPH, PHOTOGRAPH), (120, 120, 120))
+    ground.paste(face, (PHOTOGRAPH // 4, PHOTOGRAPH // 4))
+    return ground
+
+
 def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu") -> str:
     """Times all cases in turn and returns a Markdown table of medians, with ratios to the paper's way in the same rounds."""
     # First: a process inherits the peak of the one that starts it.
@@ -128,6 +142,7 @@ def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu
     made.generator.to(device)
     if made.fan is not None:
         made.fan.to(device)
+    photograph, tracker = portrait(), Tracker()
     x_plain, style_plain = x.to(device), styles[:1].to(device)
     cases: dict[str, Callable[[], object]] = {
         "plain": lambda: plain(made, x_plain, style_plain),
@@ -136,6 +151,8 @@ def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu
         "style": lambda: translator.decode(encoded, styles[0]),
         "masks": lambda: translator.with_masks(encoded, parts={"eyes": 0.5}),
         "batch": lambda: translator.decode(encoded, styles),
+        "align": lambda: align(photograph, config.image_size),
+        "follow": lambda: tracker.follow(photograph),
         "encoding": lambda: encoding(),
         "decoding": lambda: decoding(),
     }
@@ -164,6 +181,8 @@ def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu
         row("change of style", median["style"], median["decoding"]),
         row(f"{STYLES} styles of a source, each", median["batch"] / STYLES, median["decoding"]),
         f"| change of mask weights | {1000 * median['masks']:.1f} ms | | |",
+        f"| alignment of a photograph of {PHOTOGRAPH} x {PHOTOGRAPH} px | {1000 * median['align']:.1f} ms | | |",
+        f"| the same face found again in a video's next frame | {1000 * median['follow']:.1f} ms | | |",
     ]
     if fresh:
         a, b = fresh["plain"], fresh["fast"]

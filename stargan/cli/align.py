@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     path = target(options.out)
     from stargan.media import images
 
-    (cut,) = squares(images.read(Path(options.source)), options.size, options.source, options.aligner, options.face)
+    (cut,) = squares(images.read(Path(options.source)), options.size, options.source, options.aligner or "fan-68", options.face)
     done = time.perf_counter()
     write(cut.image, path)
     print(f"aligned in {done - start:.2f} s, wrote {path}")

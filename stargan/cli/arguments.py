@@ -76,8 +76,8 @@ def add_aligner(parser: argparse.ArgumentParser) -> None:
         "--aligner",
         # stargan.faces.align.BACKENDS, which would take seconds to import for --help.
         choices=("fan-68", "face_alignment"),
-        default="fan-68",
-        help="what finds the face: the bundled network, or the face-alignment package (default: %(default)s)",
+        help="what finds the face: the bundled network, or the face-alignment package (default: the bundled network, but the "
+        "middle square for a model that has no FAN)",
     )
 
 
@@ -135,9 +135,18 @@ def check_faces(options: argparse.Namespace) -> None:
         raise CommandError("--face and --paste need the face to be found; leave --no-align out")
 
 
-def aligner(options: argparse.Namespace) -> str | None:
-    """What `square` takes."""
-    return None if options.no_align else options.aligner
+def aligner(options: argparse.Namespace, model: Model) -> str | None:
+    """What `squares` takes; that a model aligns nothing is said on stderr."""
+    if options.no_align:
+        return None
+    if options.aligner is None and options.face is None and not options.paste:
+        from stargan.faces.squares import aligner_for
+
+        found, why = aligner_for(model)
+        if why:
+            print(f"{why} --aligner fan-68 aligns all the same.", file=sys.stderr)
+        return found
+    return options.aligner or "fan-68"
 
 
 def square(image: Image, size: int, name: str, aligner: str | None) -> Image:

@@ -4,6 +4,7 @@ on photographs whose landmarks are known."""
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -54,5 +55,7 @@ def _check(options: argparse.Namespace) -> int:
     from stargan.faces import check
 
     photographs = check.known(Path(options.check), Path(options.landmarks), options.most)
-    print(check.table(photographs, progress=lambda part: tqdm(part, unit="photo", mininterval=1, dynamic_ncols=True)))
+    progress = functools.partial(tqdm, unit="photo", mininterval=1, dynamic_ncols=True, leave=False)
+    for row in check.rows(photographs, progress=progress):
+        print(row, flush=True)
     return 0

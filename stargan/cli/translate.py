@@ -107,9 +107,10 @@ def _translate_one(options: argparse.Namespace) -> int:
     model = load_model(options)
     model.config.domain_index(options.domain)
     size = model.config.image_size
-    cut = squares(photograph, size, options.source[0], aligner(options), options.face)
+    how = aligner(options, model)
+    cut = squares(photograph, size, options.source[0], how, options.face)
     if reference is not None:
-        reference = square(reference, size, options.reference[0], aligner(options))
+        reference = square(reference, size, options.reference[0], how)
     loaded = time.perf_counter()
     if reference is not None:
         style = styles.from_reference(model, reference, options.domain)
@@ -143,13 +144,14 @@ def _translate_many(options: argparse.Namespace) -> int:
     translator = bulk.translator(model_name(options), options.domains, options.wing)
     model = translator.model
     translator.check_likeness(options.likeness)
-    styles, heads, failures = _styles(options, model)
+    how = aligner(options, model)
+    styles, heads, failures = _styles(options, model, how)
     job = bulk.Job(
         model_name(options),
         styles,
         out,
         not options.no_masks,
-        aligner(options),
+        how,
         options.domains,
         options.wing,
         options.likeness,
@@ -210,7 +212,9 @@ def _run(job: Job, missing: dict[str, Path], total: int, workers: int, shown: bo
     return failed
 
 
-def _styles(options: argparse.Namespace, model: Model) -> tuple[dict[str, np.ndarray], dict[str, Image], list[Result]]:
+def _styles(
+    options: argparse.Namespace, model: Model, how: str | None
+) -> tuple[dict[str, np.ndarray], dict[str, Image], list[Result]]:
     """Styles by name, the picture that stands for each in a grid, and what went wrong with references."""
     from stargan import bulk, styles
     from stargan.media import images
@@ -223,7 +227,7 @@ def _styles(options: argparse.Namespace, model: Model) -> tuple[dict[str, np.nda
         heads[name] = bulk.label(f"seed {seed}", size)
     for name, path in bulk.references(map(Path, options.reference or ()), Path(options.out)).items():
         try:
-            heads[name], _ = bulk.square(images.read(path), size, aligner(options))
+            heads[name], _ = bulk.square(images.read(path), size, how)
             codes[name] = styles.from_reference(model, heads[name], options.domain).numpy()
         except ValueError as error:
             failures.append(bulk.Result(path, str(error)))

@@ -85,9 +85,10 @@ def run(options: argparse.Namespace) -> int:
     if options.paste:
         source.thumbnail((PASTED_SIDE, PASTED_SIDE))
     model = load_model(options)
-    (cut,) = squares(source, model.config.image_size, options.source, aligner(options), options.face)
+    how = aligner(options, model)
+    (cut,) = squares(source, model.config.image_size, options.source, how, options.face)
     path = transition.path(
-        [_style(options, model, style) for style in options.styles],
+        [_style(options, model, how, style) for style in options.styles],
         max(1, round(options.seconds * options.fps)),
         options.loop,
     )
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _style(options: argparse.Namespace, model: Model, text: str) -> Tensor:
+def _style(options: argparse.Namespace, model: Model, how: str | None, text: str) -> Tensor:
     """The style that `7`, `woman:7`, `painting.jpg` or `woman:painting.jpg` stands for."""
     from stargan import styles
     from stargan.media import images
@@ -117,5 +118,5 @@ def _style(options: argparse.Namespace, model: Model, text: str) -> Tensor:
         raise CommandError(f"{text!r} has no domain; give --domain, or write {model.config.domains[0]}:{text}")
     if seed:
         return styles.from_seed(model, domain, int(what), psi(options))
-    reference = square(images.read(Path(what)), model.config.image_size, what, aligner(options))
+    reference = square(images.read(Path(what)), model.config.image_size, what, how)
     return styles.from_reference(model, reference, domain)

@@ -114,26 +114,26 @@ Finder = Callable[[Image.Image], Sequence[Face]]
 Progress = Callable[[Sequence[Known]], Iterable[Known]]
 
 
-def table(photographs: Sequence[Known], finder: Finder = find, progress: Progress = iter) -> str:
-    """The check as a table in Markdown: how many are found, and the errors of those that are, in percent."""
+def rows(photographs: Sequence[Known], finder: Finder = find, progress: Progress = iter) -> Iterator[str]:
+    """The check as the lines of a table in Markdown, each as soon as it is measured: how many faces are found, and the errors of
+    those that are, in percent."""
+    yield from ("| pictures | number | found | median error | 90th percentile |", "|---|---:|---:|---:|---:|")
     plain = np.array([error(finder(images.read(photo.path)), photo.landmarks) for photo in progress(photographs)])
     front = np.array([photo.front for photo in photographs])
-    lines = ["| pictures | number | found | median error | 90th percentile |", "|---|---|---|---|---|"]
-    lines += [_line("all", plain), _line("from the front", plain[front])]
+    yield _line("all", plain)
+    yield _line("from the front", plain[front])
     for column in ("race", "gender"):
-        groups = sorted({photo.facts.get(column, "") for photo in photographs} - {""})
-        for group in groups:
+        for group in sorted({photo.facts.get(column, "") for photo in photographs} - {""}):
             own = np.array([photo.facts.get(column) == group for photo in photographs])
-            lines.append(_line(f"{group}", plain[own]))
-            lines.append(_line(f"{group}, from the front", plain[own & front]))
+            yield _line(group, plain[own])
+            yield _line(f"{group}, from the front", plain[own & front])
     for degrees in TURNS:
-        lines.append(_line(f"turned by {degrees} degrees", _changed(photographs, finder, progress, degrees)))
-    lines.append(_line(f"eyes {SMALL_EYES} px apart in {SMALL_SIDE} px", _changed(photographs, finder, progress, None)))
+        yield _line(f"turned by {degrees} degrees", _changed(photographs, finder, progress, degrees))
+    yield _line(f"eyes {SMALL_EYES} px apart in {SMALL_SIDE} px", _changed(photographs, finder, progress, None))
     shown = [(name, len(finder(picture))) for name, picture in empty()]
     if shown:
         wrong = ", ".join(name for name, count in shown if count) or "none"
-        lines += ["", f"Faces in {len(shown)} pictures without one: {wrong}"]
-    return "\n".join(lines)
+        yield f"\nFaces in {len(shown)} pictures without one: {wrong}"
 
 
 def _changed(photographs: Sequence[Known], finder: Finder, progress: Progress, degrees: float | None) -> np.ndarray:

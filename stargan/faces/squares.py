@@ -11,6 +11,7 @@ from PIL import Image
 from stargan.faces.align import align, find_all, square
 from stargan.faces.paste import paste
 from stargan.media import images
+from stargan.model import Model
 
 ALL = "all"
 Choice = int | str | None  # a face's number from left to right, from 1 on; ALL for each in turn; None for the largest
@@ -22,6 +23,13 @@ class Square:
 
     image: Image.Image
     landmarks: np.ndarray | None
+
+
+def aligner_for(model: Model) -> tuple[str | None, str]:
+    """The aligner that goes with a model, as `squares` takes it, and a sentence for the person where there is none."""
+    if model.fan is not None:
+        return "fan-68", ""
+    return None, "This model knows no faces: it has no face alignment network, so the middle square of a picture is taken."
 
 
 def squares(image: Image.Image, size: int, aligner: str | None, face: Choice = None) -> tuple[list[Square], tuple[str, ...]]:

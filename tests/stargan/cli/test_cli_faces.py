@@ -105,6 +105,15 @@ def test_choices_that_do_not_go_together_are_refused(
     assert code == 2 and sentence in capsys.readouterr().err
 
 
+def test_a_model_without_a_fan_takes_the_middle_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert translate("--seed", "1", out="middle.png") == 0
+    assert "knows no faces" in capsys.readouterr().err
+    assert translate("--seed", "1", "--no-align", out="same.png") == 0
+    assert np.array_equal(Image.open("middle.png"), Image.open("same.png"))
+    assert translate("--seed", "1", "--aligner", "fan-68", out="face.png") == 0
+    assert not np.array_equal(Image.open("middle.png"), Image.open("face.png"))
+
+
 def test_a_video_shows_the_whole_photograph() -> None:
     video = ["video", "two.png", "--model", "small.safetensors", "--domain", "man", "--styles", "1", "2"]
     assert main([*video, "--seconds", "0.2", "--fps", "10", "--face", "2", "--paste", "-o", "two.mp4"]) == 0
@@ -139,7 +148,7 @@ def test_the_check_counts_what_is_found(photographs: Path, capsys: pytest.Captur
 
 def test_a_finder_that_finds_everywhere_is_seen_through(photographs: Path) -> None:
     known = check.known(photographs / "val", photographs / "landmarks-val.npz")
-    table = check.table(known, finder=lambda picture: [Face(mean_landmarks() * 20)])
+    table = "\n".join(check.rows(known, finder=lambda picture: [Face(mean_landmarks() * 20)]))
     assert "| all | 2 | 0.0 % |" in table and "without one: brick, cat, cell" in table
 
 
