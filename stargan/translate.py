@@ -22,12 +22,14 @@ from stargan import blending
 from stargan.faces import masks
 from stargan.fast import FastGenerator, FastStyleEncoder
 from stargan.media import images
+from stargan.memory import enough_memory
 from stargan.model import Model
 from stargan.networks import Generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOGETHER = 8  # styles that are decoded at once
 KEPT_STYLES = 256
+LESS = "take a smaller model, fewer pictures at a time, or close other programs, and try again"
 # The smallest side at which kernels are folded: folded ones are larger, and small feature maps gain little from them. `tune` tries
 # all of these, and takes the first until then.
 FOLD_FROM = 16, 32, 64
@@ -91,6 +93,15 @@ class Translator:
         """How translations are made here, in words."""
         return f"{self.device.type}, {self.precision}, channels_last, {'compiled' if self.compiled else 'eager'}"
 
+    @classmethod
+    def from_pretrained(cls, name: str = "", device: str = "auto", precision: str = "auto", **options: Any) -> Translator:
+        """A translator for a model by name: a bundled one (the first by default), a file, or `hf:user/name`; options as for
+        `zoo.load`, whose errors it raises."""
+        from stargan import zoo
+
+        return cls(zoo.load(name or zoo.DEFAULT, **options), device, precision)
+
+    @enough_memory(LESS)
     @torch.no_grad()
     def encode(
         self,
@@ -141,6 +152,7 @@ class Translator:
         skips = self._calls["skips"](encoded.kept, (full, inner))
         return replace(encoded, parts=found, masks=(full.cpu(), inner.cpu()), skips=skips)
 
+    @enough_memory(LESS)
     @torch.no_grad()
     def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
         """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""

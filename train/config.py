@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ class TrainingError(ValueError):
     """A run that cannot go on; the sentence says why and what to do."""
 
 
+PLACES = ("data", "runs", "init_from", "init_wing")  # in which ~ stands for the home folder
+NAMES = ("domains", "sources", "init_domains")
 # Where the algorithm is the paper's.
 PAPER = {
     "alternate": False,
@@ -77,6 +81,8 @@ class TrainConfig:
     # A model (a name, a .safetensors or a published .ckpt) whose weights the run starts with; its discriminator too, where it lies
     # beside it. One of half the side and twice the width is grown first (train/step/growth.py).
     init_from: str = ""
+    init_domains: tuple[str, ...] = ()  # names for the domains of that model, in its order; published checkpoints have none
+    init_wing: str = ""  # the file of its FAN, where it has masks and no FAN of its own
     discriminator_warmup: int = 200  # with init_from: iterations in which only the discriminator learns
 
     exact: bool = False  # refuse whatever departs from the paper's algorithm
@@ -160,7 +166,7 @@ def _typed(key: str, value: Any, default: Any) -> Any:
         value = tuple(value)
     if type(value) is not wanted:
         raise ConfigError(f"{key} is {value!r}; it has to be a {wanted.__name__}, such as {default!r}")
-    if key in ("domains", "sources") and not all(isinstance(v, str) for v in value):
+    if key in NAMES and not all(isinstance(v, str) for v in value):
         raise ConfigError(f"{key} is {list(value)!r}; it has to be a list of folder names")
     if key in ("betas", "con_box") and (len(value) != len(default) or not all(isinstance(v, int | float) for v in value)):
         raise ConfigError(f"{key} is {list(value)!r}; it has to be {len(default)} numbers")
@@ -177,10 +183,47 @@ def from_mapping(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**{k: _typed(k, v, defaults[k]) for k, v in values.items()})
 
 
-def read(path: Path | str, changes: Sequence[str] = ()) -> TrainConfig:
-    """The configuration in a YAML file, with `key=value` changes on top; ConfigError where either is wrong."""
+def _meant(key: str, text: str) -> Any:
+    """What a text stands for in the type of that field: `no` is a name where names belong, 001 a text where a text belongs. A text
+    that is of another type is left as it is."""
+    default = {f.name: f.default for f in dataclasses.fields(TrainConfig)}.get(key)
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    if key in PLACES:
+        return os.path.expanduser(text)
+    if isinstance(default, bool):
+        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(text.lower(), text)
+    if isinstance(default, int | float):
+        try:
+            number = float(text)
+            return int(number) if isinstance(default, int) and number.is_integer() else number
+        except (ValueError, OverflowError):
+            return text
+    if isinstance(default, tuple):
+        inner = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
+        items = next(csv.reader([inner.replace("'", '"')], skipinitialspace=True), [])
+        return _items(key, [item.strip() for item in items if item.strip()])
+    return text
+
+
+def _items(key: str, items: Sequence[Any]) -> list[Any]:
+    return list(items) if key in NAMES else [_number(item) for item in items]
+
+
+def _number(item: Any) -> Any:
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        return float(item)
+    except (TypeError, ValueError):
+        return item
+
+
+def read(path: Path | str, changes: Sequence[str] = (), **further: Any) -> TrainConfig:
+    """The configuration in a YAML file, with `key=value` changes on top, and further values on top of these; ConfigError where any
+    of them is wrong. What is written is taken in the type of its field, not in the one that YAML would guess."""
+    try:
+        # All scalars are texts to this loader.
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(values, dict):
@@ -189,5 +232,9 @@ def read(path: Path | str, changes: Sequence[str] = ()) -> TrainConfig:
         key, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"--set {change} has no '='; write --set key=value")
-        values[key.strip()] = yaml.safe_load(value)
-    return from_mapping(values)
+        values[key.strip()] = value
+    meant = {
+        key: _meant(key, value) if isinstance(value, str) else _items(key, value) if isinstance(value, list) else value
+        for key, value in values.items()
+    }
+    return from_mapping(meant | further)

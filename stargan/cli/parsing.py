@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, Protocol
 
 
@@ -87,3 +89,29 @@ def names(text: str) -> tuple[str, ...]:
     if "" in found or len(set(found)) != len(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names, such as female,male")
     return found
+
+
+def existing_file(text: str) -> Path:
+    """The type of an argument that is a file to read."""
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; give a file")
+    raise argparse.ArgumentTypeError(_missing(text, "file"))
+
+
+def existing_folder(text: str) -> Path:
+    """The type of an argument that is a folder to read."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise argparse.ArgumentTypeError(f"{text} is a file; give a folder")
+    raise argparse.ArgumentTypeError(_missing(text, "folder"))
+
+
+def _missing(text: str, kind: str) -> str:
+    if re.search(r"[*?\[]", text):
+        return f"{text} is a pattern that nothing fits; give the name of a {kind}"
+    return f"there is no {kind} {text}"

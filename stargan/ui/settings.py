@@ -22,7 +22,7 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
         ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
         ("keep", float, "60", "minutes after which uploads and results are deleted"),
         ("auth", str, "", "user:password that a visitor has to give; empty: nothing"),
-        ("data", str, str(places.ROOT / "data"), "folder of prepared data folders, where the Train tab puts uploads too"),
+        ("data", str, str(places.data()), "folder of prepared data folders, where the Train tab puts uploads too"),
     )
     switches = (
         ("share", "0", "public link"),

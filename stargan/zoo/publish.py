@@ -119,6 +119,8 @@ def _sources(model: str) -> tuple[dict[str, Path], str]:
     if model not in models:
         raise PublishError(f"there is no model {model!r} here that could be published; choose one of {', '.join(models)}")
     found = {name: places.ROOT / name for name in SINGLE}
+    if missing := [name for name, path in found.items() if not path.is_file()]:
+        raise PublishError(f"a Space is made of the repository, and {places.ROOT} has no {missing[0]}; publish from a clone of it")
     for top, kinds in SOURCES.items():
         for path in sorted((places.ROOT / top).rglob("*")):
             inner = path.relative_to(places.ROOT)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stargan.cli.parsing import CommandError, whole
+from stargan.cli.parsing import CommandError, existing_file, whole
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The settings of a run: see `read_config`."""
-    parser.add_argument("--config", type=Path, required=True, help="YAML file with the settings of the run (train/configs/)")
+    parser.add_argument(
+        "--config", type=existing_file, required=True, metavar="FILE", help="YAML with the settings of the run (train/configs/)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
 
 
-def read_config(options: argparse.Namespace, *changes: str) -> TrainConfig:
+def read_config(options: argparse.Namespace, **further: Any) -> TrainConfig:
+    """The settings that are asked for, with further ones on top."""
     from train import config
 
-    return config.read(options.config, [*changes, *options.set])
+    return config.read(options.config, options.set, **further)
 
 
 def add_data(parser: argparse.ArgumentParser, splits: str = "train/<domain>/ and val/<domain>/") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stargan.cli.parsing import names
 from train.cli.arguments import add_config, read_config
 
 HELP = "train a model, or continue a run"
@@ -11,12 +12,24 @@ HELP = "train a model, or continue a run"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    parser.add_argument("--init-from", metavar="MODEL", help="start with the weights of a model, by name, .safetensors or .ckpt")
+    parser.add_argument(
+        "--init-from",
+        metavar="MODEL",
+        help="start with the weights of a model: a name, a file (.safetensors, .ckpt, .pt), or hf:user/name",
+    )
+    parser.add_argument(
+        "--init-domains", type=names, metavar="A,B", help="names for that model's domains, in its order; published ones have none"
+    )
+    parser.add_argument("--wing", metavar="FILE", help="the FAN of that model, where it is a published one with masks")
+    parser.add_argument(
+        "--accept-changes", action="store_true", help="continue a run with other domains or pictures than those that it has seen"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    settings = read_config(options, *([f"init_from={options.init_from}"] if options.init_from else []))
+    given = {"init_from": options.init_from, "init_domains": options.init_domains, "init_wing": options.wing}
+    settings = read_config(options, **{key: value for key, value in given.items() if value is not None})
     from train.run import loop
 
-    loop.fit(settings)
+    loop.fit(settings, accept_changes=options.accept_changes)
     return 0

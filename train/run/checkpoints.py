@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
+import stargan
 from stargan.files import checkpoint, whole
-from train.config import TrainingError
+from train.config import ConfigError, TrainingError
+from train.run.start import take_over
 from train.step.state import State
 
 
@@ -19,6 +26,7 @@ def save(state: State, folder: Path) -> Path:
     content = {
         "iteration": state.iteration,
         "best": state.best,
+        "run": facts(state),
         "networks": {k: v.state_dict() for k, v in state.networks.items()},
         "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
         "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
@@ -49,13 +57,41 @@ def export(state: State, path: Path) -> None:
     checkpoint.save_discriminator(state.judge(), model.config, checkpoint.discriminator_path(path), dtype=torch.float16)
 
 
-def resume(state: State, folder: Path) -> bool:
-    """Continues from the newest checkpoint in the folder; False where there is none. CheckpointError where its shapes differ."""
+def facts(state: State) -> dict[str, Any]:
+    """What a checkpoint says about its run: whoever continues it, or takes it for a model, knows the branches by name."""
+    c = state.config
+    return {
+        "name": c.name,
+        "domains": list(c.domains),
+        "sources": list(c.sources),
+        "licence": c.licence,
+        "data": state.digest,
+        "version": stargan.__version__,
+    }
+
+
+def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
+    """Continues from the newest checkpoint in the folder; False where there is none.
+
+    CheckpointError where its shapes differ; ConfigError where its domains or pictures are others than those of this run, unless
+    these changes are accepted: then a domain that both know keeps its branch, wherever it stands now.
+    """
     found = sorted(folder.glob("checkpoint-*.pt"))
     if not found:
         return False
     try:
         content = torch.load(found[-1], weights_only=True, map_location="cpu")
+        old = _domains(content, folder) or state.config.model.domains
+        changes = _changes(content.get("run", {}), old, state)
+        if changes and not accept_changes:
+            raise ConfigError(
+                f"{found[-1]} is of a run on something else: {'; '.join(changes)}. Put that back, train under another name, or "
+                "go on all the same with --accept-changes"
+            )
+        if _moved(old, state.config.model.domains):
+            _by_name(state, content, old)
+            state.iteration, state.best = content["iteration"], {}
+            return True
         for name, net in state.networks.items():
             net.load_state_dict(content["networks"][name])
         for name, net in state.averaged.items():
@@ -65,6 +101,8 @@ def resume(state: State, folder: Path) -> bool:
             # The checkpoint brings the moments; the settings are those of the configuration.
             for group in optimiser.param_groups:
                 group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
+    except ConfigError:
+        raise
     except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise checkpoint.CheckpointError(
             f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
@@ -72,3 +110,43 @@ def resume(state: State, folder: Path) -> bool:
     state.iteration = content["iteration"]
     state.best = content.get("best", {})
     return True
+
+
+def _domains(content: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """The names of a checkpoint's branches; empty where nobody has written them down."""
+    known = content.get("run")
+    if known is None:
+        try:
+            known = json.loads((folder / "config.json").read_text())
+        except (OSError, ValueError):
+            known = {}
+    return (*known.get("domains", ()), *known.get("sources", ()))
+
+
+def _changes(run: dict[str, Any], old: Sequence[str], state: State) -> list[str]:
+    """What is another than it was, a sentence each."""
+    new, found = state.config.model.domains, []
+    gone, come = [d for d in old if d not in new], [d for d in new if d not in old]
+    if gone or come:
+        words = [f"it knows {', '.join(gone)}"] * bool(gone) + [f"{', '.join(come)} would be new"] * bool(come)
+        found.append(f"of its domains ({', '.join(old)}) " + ", and ".join(words))
+    elif tuple(old) != new:
+        found.append(f"its domains are in the order {', '.join(old)}, and not {', '.join(new)}")
+    if run.get("data") and state.digest and run["data"] != state.digest:
+        found.append(f"the pictures in {state.config.data} are not those that it has seen")
+    return found
+
+
+def _moved(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether branches have to move: not where domains have kept their places, even under other names."""
+    return len(old) != len(new) or any(a != b and (a in new or b in old) for a, b in zip(old, new, strict=True))
+
+
+def _by_name(state: State, content: dict[str, Any], old: tuple[str, ...]) -> None:
+    """Takes over a checkpoint of other domains, each branch by its name; the optimisers begin anew."""
+    new, shape = state.config.model.domains, dataclasses.replace(state.config.model, domains=old)
+    for held, nets in (("networks", state.networks), ("averaged", state.averaged)):
+        for name, net in nets.items():
+            before: nn.Module = type(net)(shape)
+            before.load_state_dict(content[held][name])
+            take_over(net, before, new, old)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from stargan import zoo
 from stargan.faces.landmarks import load_fan68
 from stargan.files import whole
+from stargan.memory import enough_memory
 from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
@@ -65,12 +66,14 @@ def fit(
     config: TrainConfig,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop: threading.Event | None = None,
+    accept_changes: bool = False,
 ) -> State:
     """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM or SIGINT comes; saves before it returns.
 
-    A run that is already in `runs/<name>` is continued. on_step is given the iteration and its losses, in the first process.
+    A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures. on_step is given the
+    iteration and its losses, in the first process.
     Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
-    for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk.
+    for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk, NotEnoughMemory.
     """
     keep_freed_memory()
     stop = stop or threading.Event()
@@ -78,11 +81,12 @@ def fit(
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
     folder, first = config.folder, state.processes.is_main_process
     train, val = _pictures(state)
+    state.digest = f"{train.digest} {val.digest}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         if first:
             stack.enter_context(alone(folder))
-        resumed = resume(state, folder)
+        resumed = resume(state, folder, accept_changes)
         if origin is not None and not resumed:
             words = begin(state, origin, zoo.discriminator(config.init_from), train)
             if first:
@@ -98,7 +102,11 @@ def fit(
                     f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
                     f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
                 )
-            _loop(state, train, records, on_step, stop)
+            with enough_memory(
+                f"set batch lower than {config.batch}, accumulate higher than {config.accumulate} (the batch in more parts), or "
+                f"image_size lower than {config.image_size}, and call fit again: it continues from the last checkpoint"
+            ):
+                _loop(state, train, records, on_step, stop)
         except OSError as error:
             raise TrainingError(f"{folder} cannot be written to ({error}); make room and call fit again") from error
     return state
@@ -111,7 +119,9 @@ def _settled(config: TrainConfig) -> tuple[TrainConfig, Model | None]:
         config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
     if not config.init_from:
         return config, None
-    origin = zoo.load(config.init_from)
+    origin = zoo.load(config.init_from, domains=config.init_domains or None, wing=config.init_wing or None)
+    for note in origin.notes:
+        tqdm.write(f"{origin.name}: {note}")
     check_shape(config, origin)
     return dataclasses.replace(config, licence=config.licence or origin.licence), origin
 

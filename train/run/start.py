@@ -45,24 +45,24 @@ def begin(state: State, model: Model, discriminator: Path | None, pictures: data
     if growth.can_grow(model.config, config.model):
         model = growth.grow(model, config.model, pictures, config.seed)
     for name in state.averaged:
-        _take_over(state.networks[name], getattr(model, name), config.model.domains, model.config.domains)
+        take_over(state.networks[name], getattr(model, name), config.model.domains, model.config.domains)
         state.averaged[name].load_state_dict(state.networks[name].state_dict())
     known = [d for d in config.model.domains if d in model.config.domains]
     new = [d for d in config.model.domains if d not in known]
     words = [f"{', '.join(known)} as in {model.name}"] * bool(known) + [f"{', '.join(new)} from the mean of all"] * bool(new)
     if discriminator is None:
         return "; ".join([*words, "the discriminator untrained"])
-    judge, judged = checkpoint.load_discriminator(discriminator)
+    judge, judged = checkpoint.load_discriminator(discriminator, model.config.domains)
     if growth.can_grow(judged, config.model):
         judge = growth.grow_discriminator(judge, config.model, pictures, config.seed)
     elif dataclasses.replace(judged, domains=config.model.domains, mask_sizes=config.model.mask_sizes) != config.model:
         return "; ".join([*words, f"the discriminator untrained, as {discriminator.name} is of another shape"])
-    _take_over(state.discriminator, judge, config.model.domains, judged.domains)
+    take_over(state.discriminator, judge, config.model.domains, judged.domains)
     return "; ".join([*words, f"the discriminator as in {discriminator.name}"])
 
 
 @torch.no_grad()
-def _take_over(net: nn.Module, other: nn.Module, domains: Sequence[str], known: Sequence[str]) -> None:
+def take_over(net: nn.Module, other: nn.Module, domains: Sequence[str], known: Sequence[str]) -> None:
     """Copies the parameters of a network of other domains: a domain that it knows by name keeps its branch, the branch of a new one
     starts as the mean of all."""
     values, own = other.state_dict(), net.state_dict()

@@ -62,6 +62,7 @@ class State:
         }
         self.iteration = 0
         self.bad_steps = 0  # in a row
+        self.digest = ""  # of the pictures
         self.best: dict[str, float] = {}  # iteration and score of the best evaluation so far
 
     @property

@@ -1,0 +1,31 @@
+"""Work that may need more memory than there is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import torch
+
+# What PyTorch says, besides torch.OutOfMemoryError of GPUs: its allocator of main memory has no error of its own.
+SAID = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|bad_alloc", re.IGNORECASE)
+
+
+class NotEnoughMemory(ValueError):
+    """There was not enough memory; the sentence says what needs less."""
+
+
+@contextlib.contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """NotEnoughMemory, with this advice, where the memory of this machine or of its GPU is too small for the block."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        gpu = isinstance(error, torch.OutOfMemoryError)
+        if not gpu and not isinstance(error, MemoryError) and not SAID.search(str(error)):
+            raise
+        if gpu and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        where = "the GPU has" if gpu else "this machine has"
+        raise NotEnoughMemory(f"{where} not enough memory for this; {advice}") from None
