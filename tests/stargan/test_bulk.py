@@ -116,6 +116,7 @@ def test_any_failure_is_a_result(job: bulk.Job, sources: Path, monkeypatch: pyte
     assert bulk.translate(job, "a", sources / "a.png").failure == "RuntimeError: odd"
 
 
+@pytest.mark.slow
 def test_two_workers_make_what_one_makes(job: bulk.Job, sources: Path, tmp_path: Path) -> None:
     found = bulk.sources([sources], job.out)
     list(bulk.run(job, found))

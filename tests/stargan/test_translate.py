@@ -102,6 +102,7 @@ def test_new_mask_weights_do_not_encode_again(golden_model: Model, monkeypatch: 
     torch.testing.assert_close(translator.decode(off, style), translator.decode(without, style))
 
 
+@pytest.mark.slow
 def test_the_fast_path_shows_no_difference() -> None:
     """64 portraits of the bundled model, latent- and reference-guided in turn, against float32."""
     model = zoo.load("portraits-128")
@@ -122,6 +123,7 @@ def test_the_fast_path_shows_no_difference() -> None:
     assert sum(found) / 64 >= 40 and min(found) >= 36, (sum(found) / 64, min(found))
 
 
+@pytest.mark.slow
 def test_compiled_translation_is_the_same() -> None:
     shape = ModelConfig(image_size=64, domains=("a", "b"), base_channels=8, max_channels=16, hidden_dim=16)
     model = build(shape, FANConfig(landmarks=68, width=16, input_size=32, depth=1, boundary=False))

@@ -44,6 +44,7 @@ def test_a_gradient_is_finite_where_points_coincide() -> None:
     assert same.grad is not None and same.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_styles_come_to_be_distributed_as_those_of_pictures(picture_folder: Path, tmp_path: Path) -> None:
     model = tiny()
     old = {name: copy.deepcopy(net.state_dict()) for name, net in model.networks.items()}

@@ -82,6 +82,7 @@ def refused(result, *words):
         assert word in result.stderr
 
 
+@pytest.mark.slow
 def test_seed_decides_the_picture(folder, call):
     for name, seed in (("a.png", 3), ("b.png", 3), ("c.png", 4)):
         arguments = translation("--domain", "woman", "--seed", seed, out=name)
@@ -162,6 +163,7 @@ def test_help(call, arguments):
     assert result.returncode == 0 and "usage" in result.stdout and result.stderr == ""
 
 
+@pytest.mark.slow
 def test_help_and_package_need_no_heavy_imports(tmp_path):
     code = (
         "import sys, stargan.__main__ as m\n"
@@ -205,6 +207,7 @@ def made(out):
 WHOLE = {f"{name}--seed-{n}.png" for name in ("a", "b", "c", "d", "deep/a") for n in (1, 2)}
 
 
+@pytest.mark.slow
 def test_folder_into_folder(folder, pictures, tmp_path, call):
     out = tmp_path / "out"
     first = run(*many(pictures, out, "--seed", 1, 2, "--grid"), cwd=folder)
@@ -238,6 +241,7 @@ def test_several_references(folder, pictures, tmp_path, call):
     assert np.abs(pixels(folder / "one.png").astype(int) - pixels(out / "source--reference.png")).max() <= 1
 
 
+@pytest.mark.slow
 def test_killed_then_completed(folder, tmp_path, call):
     out, count = tmp_path / "out", 150
     (tmp_path / "in").mkdir()
@@ -263,6 +267,7 @@ def test_killed_then_completed(folder, tmp_path, call):
     assert result.returncode == 0 and len(after) == 2 * count and before.items() <= after.items()
 
 
+@pytest.mark.slow
 def test_processes_of_accelerate_share_the_sources(folder, pictures, tmp_path, call, monkeypatch):
     out = tmp_path / "out"
     first = run(*many(pictures, out, "--seed", 1, 2), cwd=folder, RANK="0", WORLD_SIZE="2")
@@ -307,6 +312,7 @@ def coarse(pixels):
     return pixels.reshape(8, 8, 8, 8, 3).mean((1, 3))
 
 
+@pytest.mark.slow
 def test_video_moves_through_styles(folder):
     result = run(
         *video("--domain", "man", "--styles", 3, "woman:4", "orc:reference.png", "--seconds", 0.5, "--fps", 10), cwd=folder

@@ -116,6 +116,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_page_gives_its_work_to_other_processes(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPACES_ZERO_GPU": "true", "GRADIO_ANALYTICS_ENABLED": "False"}
     result = subprocess.run(

@@ -161,6 +161,7 @@ def run(*arguments, cwd, **variables):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dry_run_writes_a_folder_that_starts_alone(tmp_path):
     """Without the Hub, which would refuse everything here."""
     out = tmp_path / "space"
@@ -188,6 +189,7 @@ def test_dry_run_writes_a_folder_that_starts_alone(tmp_path):
     assert {card["colorFrom"], card["colorTo"]} <= colours
 
 
+@pytest.mark.slow
 def test_upload_arrives_byte_for_byte(hub, tmp_path):
     out = tmp_path / "space"
     variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
@@ -293,6 +295,7 @@ def test_folder_of_something_else_is_left_alone(tmp_path, capsys):
     assert (space.folder / ".git").is_dir()
 
 
+@pytest.mark.slow
 def test_page_that_does_not_start(tmp_path):
     space = publish.assemble(tmp_path / "space")
     (space.folder / "app.py").write_text("import sys\nsys.exit('the reason')\n")
@@ -300,6 +303,7 @@ def test_page_that_does_not_start(tmp_path):
         publish.check(space, "here")
 
 
+@pytest.mark.slow
 def test_requirements_that_cannot_be_installed(tmp_path, monkeypatch):
     space = publish.assemble(tmp_path / "space")
     (space.folder / "requirements.txt").write_text("./nowhere\n")

@@ -392,6 +392,7 @@ def test_threads_that_want_one_file_fetch_it_once(server, tmp_path):
     assert len(server.log) == 1 and remains(tmp_path) == ["file"]
 
 
+@pytest.mark.slow
 def test_another_process_is_waited_for(server, tmp_path):
     code = (
         "import sys; from stargan.files.download import download\n"

@@ -58,6 +58,7 @@ def test_the_floor_is_every_convolution_once() -> None:
     assert outputs[-1].shape == (1, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_the_table_of_translation(tmp_path: Path) -> None:
     checkpoint.save(tiny(), tmp_path / "tiny.safetensors")
     text = bench.bench(str(tmp_path / "tiny.safetensors"), rounds=1, compiled=False)
@@ -86,6 +87,7 @@ def test_the_papers_iteration_moves_the_weights_alike() -> None:
 SHAPE_OF_RUN = {"image_size": 64, "domains": ["a", "b"], "base_channels": 4, "max_channels": 8}
 
 
+@pytest.mark.slow
 def test_the_table_of_training() -> None:
     settings = config.from_mapping(
         SHAPE_OF_RUN | {"batch": 2, "device": "cpu", "w_hpf": 0.0, "alternate": True, "r1_every": 2, "name": "small"}

@@ -22,6 +22,7 @@ from train.judge.photographs import Photographs
 from train.step.state import initialize
 
 
+@pytest.mark.slow
 def test_a_card_shows_what_the_model_makes_and_nothing_else(picture_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = ModelConfig(image_size=64, domains=("cold", "warm"), hidden_dim=16, base_channels=4, max_channels=8)

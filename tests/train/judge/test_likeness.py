@@ -187,6 +187,7 @@ class Colours:
         return np.stack([np.asarray(Image.fromarray(p).resize((8, 4))).reshape(-1) for p in pixels]).astype(float)
 
 
+@pytest.mark.slow
 def test_evaluate_measures_photographs(
     picture_folder: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,6 +217,7 @@ def test_evaluate_measures_photographs(
     assert "chance 25.0 %" in text and "latent, b" in head
 
 
+@pytest.mark.slow
 def test_likeness_of_models_with_a_choice_is_measured_side_by_side(
     picture_folder: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,6 +290,7 @@ def test_too_few_sources_are_refused_at_once(number: str, capsys: pytest.Capture
     assert "too few to compare" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_with_photographs_as_sources_is_measured_on_these(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

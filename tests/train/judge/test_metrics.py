@@ -109,6 +109,7 @@ def test_classifier_learns_and_is_kept(two_colours: Path, cache: Path) -> None:
     assert torch.equal(again, logits) and kept.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_real_pictures_score_as_real(two_colours: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that gives real pictures of the target domain reaches the figures of real pictures."""
     train = data.load(two_colours, "train", 64, cache)
@@ -144,6 +145,7 @@ def test_real_pictures_score_as_real(two_colours: Path, cache: Path, monkeypatch
     assert table.score(found) < 3
 
 
+@pytest.mark.slow
 def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"cache": tmp_path, "outputs": 3, "limit": 4, "downloads": False, "epochs": 1}
     found = evaluate.evaluate(tiny(), two_colours, out=tmp_path / "out", **options)  # type: ignore[arg-type]
@@ -173,6 +175,7 @@ def test_without_masks_no_landmark_error(two_colours: Path, tmp_path: Path) -> N
     assert "landmark" not in table.table(found) and "not measured" in table.table(found)
 
 
+@pytest.mark.slow
 def test_fid_and_lpips_where_their_networks_can_be_had(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Features(nn.Module):
         """In place of Inception: mean colours."""
@@ -219,6 +222,7 @@ def test_missing_domain_is_refused(two_colours: Path, tmp_path: Path, capsys: py
     assert "hot" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_best(two_colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([3.0, 2.0, 4.0])
     monkeypatch.setattr(table, "score", lambda found: next(scores))

@@ -63,6 +63,7 @@ def weights(state: State) -> dict[str, torch.Tensor]:
     return {f"{name}.{k}": v.clone() for name, net in state.networks.items() for k, v in net.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(picture_folder: Path, tmp_path: Path) -> None:
     changes = {"diff_augment": True, "r1_every": 2, "iterations": 3}
     loop.fit(settings(picture_folder, tmp_path / "one", **changes))
@@ -158,6 +159,7 @@ def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: P
     assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_with_a_sentence_and_its_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
     loop.fit(settings(picture_folder, tmp_path, iterations=2))
     with pytest.raises(config.TrainingError, match="not been finite 10 times in a row.*lower lr"):
@@ -183,6 +185,7 @@ loop.fit(config.read(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_write_leaves_the_checkpoint_before(picture_folder: Path, tmp_path: Path) -> None:
     file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path)
     killed = subprocess.run([sys.executable, "-c", HALF_A_WRITE, str(file)], cwd=ROOT, capture_output=True, timeout=120)

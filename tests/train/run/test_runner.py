@@ -36,6 +36,7 @@ def until(runner: Runner, name: str, *states: str) -> str:
     raise AssertionError(f"{name} is still {state}:\n{(runner.runs / name / 'output.txt').read_text()}")
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: Path) -> None:
     assert runner.datasets() == {picture_folder.name: picture_folder}
     settings = runner.settings("mine", picture_folder, iterations=100_000, **TINY)
@@ -65,6 +66,7 @@ def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: 
         runner.stop("mine")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_why(runner: Runner, picture_folder: Path, tmp_path: Path) -> None:
     settings = runner.settings("mine", picture_folder, **TINY)
     runner.start(config.from_mapping(json.loads(json.dumps(settings.__dict__)) | {"data": str(tmp_path / "gone")}))
@@ -90,6 +92,7 @@ def test_a_run_from_a_model_has_its_shape_and_its_licence(runner: Runner, pictur
     assert checkpoint.load(runner.runs / "mine" / "model.safetensors").licence == "CC BY-NC 4.0"
 
 
+@pytest.mark.slow
 def test_one_process_trains_a_run(runner: Runner, picture_folder: Path) -> None:
     settings = runner.settings("mine", picture_folder, iterations=1, **TINY)
     assert trained_by(settings.folder) is None

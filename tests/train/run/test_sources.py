@@ -130,6 +130,7 @@ def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
     torch.testing.assert_close(judge.main[-1].weight, state.discriminator.main[-1].weight[:2], atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_with_all_of_it_resumes_bit_for_bit(folder: Path) -> None:
     whole = loop.fit(settings(folder, name="whole"))
     loop.fit(settings(folder, iterations=3))
@@ -194,6 +195,7 @@ def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
         loop.fit(settings(folder, init_from=str(path), image_size=256))
 
 
+@pytest.mark.slow
 def test_a_run_grows_a_model_of_half_the_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "ENCODER_STEPS", 2)
     monkeypatch.setattr(growth, "DECODER_STEPS", 2)

@@ -38,6 +38,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path) -> 
     return data.load(picture_folder, "train", 160, tmp_path_factory.mktemp("cache"))
 
 
+@pytest.mark.slow
 def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
     small = build(SMALL, TINY_FAN, "small")
@@ -60,6 +61,7 @@ def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures
     assert near < 0.96 * far
 
 
+@pytest.mark.slow
 def test_the_discriminator_grows_too(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
     small = Discriminator(SMALL).eval()

@@ -1,0 +1,122 @@
+"""A run: resumed, stopped, exported."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stargan.files import checkpoint, places
+from stargan.files.checkpoint import CheckpointError
+from train import config, data
+from train.run import loop
+from train.step.batch import sample_batch
+from train.step.state import State
+from train.step.update import iterate
+
+ROOT = places.ROOT
+
+
+def settings(pictures: Path, runs: Path, **changes: object) -> config.TrainConfig:
+    values = {
+        "name": "tiny",
+        "data": str(pictures),
+        "runs": str(runs),
+        "domains": ["cold", "warm"],
+        "image_size": 64,
+        "base_channels": 4,
+        "max_channels": 8,
+        "batch": 2,
+        "iterations": 4,
+        "save_every": 2,
+        "sample_every": 4,
+        "r1_every": 2,
+        "diff_augment": True,
+        "alternate": True,
+        "ema_warmup": True,
+    }
+    return config.from_mapping(values | changes)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(picture_folder: Path, tmp_path: Path) -> None:
+    whole = loop.fit(settings(picture_folder, tmp_path / "a"))
+    loop.fit(settings(picture_folder, tmp_path / "b", iterations=3))
+    resumed = loop.fit(settings(picture_folder, tmp_path / "b"))
+    assert whole.iteration == resumed.iteration == 4
+    for name, net in (whole.networks | {f"averaged {k}": v for k, v in whole.averaged.items()}).items():
+        other = resumed.averaged[name[9:]] if name.startswith("averaged") else resumed.networks[name]
+        for key, value in net.state_dict().items():
+            assert torch.equal(value, other.state_dict()[key]), f"{name}.{key}"
+
+
+def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: Path) -> None:
+    seen = []
+    state = loop.fit(settings(picture_folder, tmp_path, keep=1), on_step=lambda i, found: seen.append((i, found)))
+    folder = tmp_path / "tiny"
+    assert [p.name for p in sorted(folder.glob("checkpoint-*"))] == ["checkpoint-0000004.pt"]
+    assert (folder / "samples" / "0000004.png").stat().st_size > 1000
+    assert json.loads((folder / "config.json").read_text())["domains"] == ["cold", "warm"]
+    model = checkpoint.load(folder / "model.safetensors")
+    torch.testing.assert_close(model.generator.from_rgb.weight, state.averaged["generator"].from_rgb.weight, atol=1e-3, rtol=1e-3)
+    assert model.config.domains == ("cold", "warm") and model.fan is not None
+    assert [i for i, _ in seen] == [1, 2, 3, 4]
+    assert {"D/latent_real", "G/latent_cyc"} <= seen[0][1].keys() and {"D/ref_real", "G/ref_sty"} <= seen[1][1].keys()
+    assert all(np.isfinite(list(found.values())).all() for _, found in seen)
+
+
+def test_training_changes_the_averaged_networks_too(picture_folder: Path, tmp_path: Path) -> None:
+    start = State(settings(picture_folder, tmp_path), None).averaged["generator"].from_rgb.weight.clone()
+    state = loop.fit(settings(picture_folder, tmp_path, w_hpf=0.0))
+    assert not torch.equal(start, state.averaged["generator"].from_rgb.weight)
+    assert not torch.equal(state.averaged["generator"].from_rgb.weight, state.generator.from_rgb.weight)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"name: tiny\ndata: {picture_folder}\nruns: {tmp_path}\ndomains: [cold, warm]\nimage_size: 64\n"
+        "base_channels: 4\nmax_channels: 8\nbatch: 2\niterations: 100000\nlog_every: 2\n"
+    )
+    command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "c.yaml")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    log, deadline = tmp_path / "tiny" / "log.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and log.read_text()):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    (saved,) = (tmp_path / "tiny").glob("checkpoint-*.pt")
+    done = int(saved.stem.rpartition("-")[2])
+    assert done >= 2
+    ended = subprocess.run([*command, "--set", f"iterations={done + 1}"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "tiny" / f"checkpoint-{done + 1:07d}.pt").exists()
+
+
+def test_a_checkpoint_of_other_shape_is_refused(picture_folder: Path, tmp_path: Path) -> None:
+    loop.fit(settings(picture_folder, tmp_path, iterations=1))
+    with pytest.raises(CheckpointError, match=r"checkpoint-0000001\.pt does not continue this run"):
+        loop.fit(settings(picture_folder, tmp_path, iterations=2, max_channels=16))
+
+
+def test_both_kinds_in_an_iteration_or_one_in_turn(picture_folder: Path, tmp_path: Path) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    for alternate, wanted in ((True, ({"latent"}, {"ref"})), (False, ({"latent", "ref"},) * 2)):
+        state = State(settings(picture_folder, tmp_path, alternate=alternate, w_hpf=0.0), None)
+        for kinds in wanted:
+            found = iterate(state, sample_batch(state.config, pictures, state.iteration))
+            assert {k.split("/")[1].split("_")[0] for k in found} - {"lambda"} == kinds
+
+
+def test_the_weight_of_diversity_falls_to_its_floor(picture_folder: Path, tmp_path: Path) -> None:
+    state = State(settings(picture_folder, tmp_path, lambda_ds=2.0, ds_floor=0.5, ds_iterations=10), None)
+    found = []
+    for state.iteration in (0, 5, 10, 50):
+        found.append(state.lambda_ds)
+    assert found == [2.0, 1.25, 0.5, 0.5]
