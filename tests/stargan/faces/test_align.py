@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage import data
 
 from stargan import fan
 from stargan.faces import landmarks
-from stargan.faces.align import NoFace, align
+from stargan.faces.align import NoFace, align, square
+from stargan.faces.find import SURE, Face, find
 from stargan.faces.frame import AlignError, mean_landmarks, similarity, warp
 from stargan.media import images
 
@@ -161,3 +163,20 @@ def test_landmarks_do_not_depend_on_the_size_of_the_picture(astronaut: Image.Ima
     half = align(astronaut.resize((256, 256), Image.Resampling.LANCZOS), 64)
     assert np.abs(half.landmarks * 2 - align(astronaut, 64).landmarks).mean() < 3
     assert images.to_tensor(half.image).shape == (1, 3, 64, 64)
+
+
+def test_what_may_be_no_face_is_said(astronaut: Image.Image) -> None:
+    (face,) = find(astronaut)
+    assert square(astronaut, face, 64)[1] == ()
+    assert square(astronaut, Face(face.landmarks, 0.52), 64)[1] == ("This may not be a face: 52 % sure.",)
+
+
+def test_a_painted_face_is_taken_and_a_drawn_smile_is_not(astronaut: Image.Image) -> None:
+    paint = Image.fromarray(cv2.stylization(np.asarray(astronaut.crop((100, 0, 350, 250))), sigma_s=40, sigma_r=0.5))
+    assert find(paint)[0].sure > 0.6
+    smile = Image.new("RGB", (300, 300), "yellow")
+    draw = ImageDraw.Draw(smile)
+    draw.ellipse((90, 90, 110, 120), "black")
+    draw.ellipse((190, 90, 210, 120), "black")
+    draw.arc((80, 100, 220, 230), 20, 160, "black", 6)
+    assert all(face.sure < SURE for face in find(smile))
