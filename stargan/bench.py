@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from PIL import Image
@@ -130,65 +130,77 @@ def bench(name: str, rounds: int = 20, compiled: bool = True, device: str = "cpu
     # First: a process inherits the peak of the one that starts it.
     fresh = {way: _fresh(way, name) for way in ("plain", "fast")} if device == "cpu" else None
     made = model(name)
-    config = made.config
     translator = Translator(made, device)
     translator.tune()
     if compiled:
         translator.compile()
+    median = _medians(_cases(translator), rounds, translator.device.type == "cuda", name)
+    head = f"{name}: {made.config.image_size} px, {translator.path}, {torch.get_num_threads()} threads, median of {rounds}\n"
+    return "\n".join([head, *_rows(median), *(_rows_of_a_process(**fresh) if fresh else ())])
+
+
+def _cases(translator: Translator) -> dict[str, Callable[[], object]]:
+    made, config = translator.model, translator.model.config
     x = torch.rand(1, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     styles = torch.randn(STYLES, config.style_dim, generator=torch.Generator().manual_seed(1))
     encoded = translator.encode(x)
     encoding, decoding = convolutions(translator)
-    made.generator.to(device)
+    made.generator.to(translator.device)
     if made.fan is not None:
-        made.fan.to(device)
+        made.fan.to(translator.device)
     photograph, tracker = portrait(), Tracker()
-    x_plain, style_plain = x.to(device), styles[:1].to(device)
-    cases: dict[str, Callable[[], object]] = {
+    x_plain, style_plain = x.to(translator.device), styles[:1].to(translator.device)
+    return {
         "plain": lambda: plain(made, x_plain, style_plain),
         "full": lambda: translator.decode(translator.encode(x), styles[0]),
         "unmasked": lambda: translator.decode(translator.encode(x, masks=False), styles[0]),
         "style": lambda: translator.decode(encoded, styles[0]),
         "masks": lambda: translator.with_masks(encoded, parts={"eyes": 0.5}),
-        "batch": lambda: translator.decode(encoded, styles),
+        "styles": lambda: translator.decode(encoded, styles),
         "align": lambda: align(photograph, config.image_size),
         "follow": lambda: tracker.follow(photograph),
         "encoding": lambda: encoding(),
         "decoding": lambda: decoding(),
     }
+
+
+def _medians(cases: Mapping[str, Callable[[], object]], rounds: int, cuda: bool, name: str) -> dict[str, float]:
+    """Seconds of each case, all in turn; the first two rounds do not count."""
     seconds: dict[str, list[float]] = {key: [] for key in cases}
     with torch.no_grad():
         for _ in tqdm(range(rounds + 2), desc=name, unit="round"):
             for key, case in cases.items():
                 start = time.perf_counter()
                 case()
-                if translator.device.type == "cuda":
+                if cuda:
                     torch.cuda.synchronize()
                 seconds[key].append(time.perf_counter() - start)
-    median = {key: statistics.median(values[2:]) for key, values in seconds.items()}
+    return {key: statistics.median(values[2:]) for key, values in seconds.items()}
+
+
+def _rows(median: Mapping[str, float]) -> list[str]:
     base, floor = median["plain"], median["encoding"] + median["decoding"]
 
-    def row(what: str, value: float, share: float | None = None) -> str:
-        return f"| {what} | {1000 * value:.1f} ms | {base / value:.1f}x | {f'{value / share:.2f}x' if share else ''} |"
+    def row(what: str, value: float, least: float | None = None) -> str:
+        return f"| {what} | {1000 * value:.1f} ms | {base / value:.1f}x | {f'{value / least:.2f}x' if least else ''} |"
 
-    rows = [
-        f"{name}: {config.image_size} px, {translator.path}, {torch.get_num_threads()} threads, median of {rounds}\n",
+    return [
         "| | time | against the paper's way | over its convolutions alone |",
         "| --- | ---: | ---: | ---: |",
         row("the paper's way: eager, fp32", base),
         row("full translation, FAN included", median["full"]),
         row("full translation without masks", median["unmasked"], floor),
         row("change of style", median["style"], median["decoding"]),
-        row(f"{STYLES} styles of a source, each", median["batch"] / STYLES, median["decoding"]),
+        row(f"{STYLES} styles of a source, each", median["styles"] / STYLES, median["decoding"]),
         f"| change of mask weights | {1000 * median['masks']:.1f} ms | | |",
         f"| alignment of a photograph of {PHOTOGRAPH} x {PHOTOGRAPH} px | {1000 * median['align']:.1f} ms | | |",
         f"| the same face found again in a video's next frame | {1000 * median['follow']:.1f} ms | | |",
     ]
-    if fresh:
-        a, b = fresh["plain"], fresh["fast"]
-        rows += [
-            f"| first translation of a process | {1000 * b['first']:.0f} ms | {a['first'] / b['first']:.1f}x | |",
-            f"| start of a process to first picture | {b['start']:.1f} s | {a['start'] / b['start']:.1f}x | |",
-            f"| peak memory of that process | {b['peak']:.2f} GiB | {a['peak'] / b['peak']:.1f}x | |",
-        ]
-    return "\n".join(rows)
+
+
+def _rows_of_a_process(plain: Mapping[str, float], fast: Mapping[str, float]) -> list[str]:
+    return [
+        f"| first translation of a process | {1000 * fast['first']:.0f} ms | {plain['first'] / fast['first']:.1f}x | |",
+        f"| start of a process to first picture | {fast['start']:.1f} s | {plain['start'] / fast['start']:.1f}x | |",
+        f"| peak memory of that process | {fast['peak']:.2f} GiB | {plain['peak'] / fast['peak']:.1f}x | |",
+    ]

@@ -29,11 +29,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from stargan.zoo import publish
+    from stargan.zoo import hub, publish, trial
 
     repo = publish.repository(options.repository)
     how = options.check or ("here" if options.dry_run else "fresh")
-    account = None if options.dry_run else publish.account(repo, options.private)
+    account = None if options.dry_run else hub.account(repo, options.private)
     folder = Path(options.out) if options.out is not None else places.runs() / "space" / repo.split("/")[1]
     space = publish.assemble(folder, model_name(options))
     private = options.private if account is None else account.private
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"publishing as {account.name}")
     if how != "none":
         print("checking: installing its requirements.txt" if how == "fresh" else "checking: starting it", flush=True)
-        print(f"the page was up after {publish.check(space, how):.1f} s, and translates")
+        print(f"the page was up after {trial.check(space, how):.1f} s, and translates")
     if account is None:
         print("nothing was uploaded, as it is a dry run")
     else:
-        print(f"uploaded: {publish.upload(repo, space, options.private)}")
+        print(f"uploaded: {hub.upload(repo, space, options.private)}")
     return 0

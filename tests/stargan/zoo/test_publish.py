@@ -21,7 +21,8 @@ from stargan.__main__ import main
 from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
-from stargan.zoo import publish
+from stargan.zoo import publish, trial
+from stargan.zoo.hub import OURS
 
 ROOT = places.ROOT
 TOKEN = "hf_abc"
@@ -206,7 +207,7 @@ def test_upload_arrives_byte_for_byte(hub, tmp_path):
 
 
 def test_published_again_loses_what_is_stale(hub, root, tmp_path, capsys):
-    hub.spaces["painters/demo"] = {publish.OURS: b"", "stargan/old.py": b"", "README.md": b"", ".gitattributes": b""}
+    hub.spaces["painters/demo"] = {OURS: b"", "stargan/old.py": b"", "README.md": b"", ".gitattributes": b""}
     hub.private = True
     code, out, _ = call(capsys, "painters/demo", "--check", "none", "--model", "mine", "--out", tmp_path / "space")
     assert code == 0 and "(private, brought up to date)" in out and "removed  stargan/old.py" in out
@@ -244,7 +245,7 @@ def test_what_the_hub_refuses_is_a_sentence(hub, tmp_path, capsys, repo, change,
 
 
 def test_private_wish_for_a_public_space(hub, capsys):
-    hub.spaces["alice/demo"] = {publish.OURS: b""}
+    hub.spaces["alice/demo"] = {OURS: b""}
     code, _, error = call(capsys, "alice/demo", "--private", "--check", "none")
     assert code == 2 and "is public" in error and not hub.created
 
@@ -300,7 +301,7 @@ def test_page_that_does_not_start(tmp_path):
     space = publish.assemble(tmp_path / "space")
     (space.folder / "app.py").write_text("import sys\nsys.exit('the reason')\n")
     with pytest.raises(publish.PublishError, match="does not start from .*space alone: the reason"):
-        publish.check(space, "here")
+        trial.check(space, "here")
 
 
 @pytest.mark.slow
@@ -309,4 +310,4 @@ def test_requirements_that_cannot_be_installed(tmp_path, monkeypatch):
     (space.folder / "requirements.txt").write_text("./nowhere\n")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with pytest.raises(publish.PublishError, match=r"requirements\.txt.*nowhere.*--check here"):
-        publish.check(space, "fresh")
+        trial.check(space, "fresh")
