@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from stargan.faces.frame import mean_landmarks
 from stargan.fan import FAN, FANConfig, landmarks_from_heatmaps
-from stargan.files import checkpoint, whole
+from stargan.files import checkpoint, sweep, whole
 from stargan.media import images
 from train import data
 
@@ -99,8 +99,9 @@ def _decode(files: list[Path], pixels: Path, sides: Path) -> None:
         return np.asarray(images.centre_crop(image, CACHE_SIDE)), image.width
 
     pixels.parent.mkdir(parents=True, exist_ok=True)
+    sweep(pixels.parent)
     with whole(pixels) as partial, ThreadPoolExecutor() as pool:
-        held = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(files), CACHE_SIDE, CACHE_SIDE, 3))
+        held = data.mapped(partial, (len(files), CACHE_SIDE, CACHE_SIDE, 3))
         widths = np.zeros(len(files), np.float32)
         for i, (picture, width) in enumerate(tqdm(pool.map(read, files), total=len(files), desc="decode", unit="img")):
             held[i], widths[i] = picture, width
@@ -247,10 +248,13 @@ def fit(settings: FANTraining) -> float:
         done = held.pop("step")
         for name, part in parts.items():
             part.load_state_dict(held[name])
-    rng = np.random.default_rng([settings.seed, done])
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    sweep(settings.out.parent)
     for step in tqdm(range(done, settings.steps), total=settings.steps, initial=done, unit="step", mininterval=1):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        # By step, for a run that was stopped to draw what it would have drawn.
+        rng = np.random.default_rng([settings.seed, step])
         x, points = augment(*_batch(train, settings.batch, rng), fan.config.input_size, rng)
         with torch.autocast("cpu", torch.bfloat16):
             heatmaps = fan(x.contiguous(memory_format=torch.channels_last)).float()
@@ -268,7 +272,6 @@ def fit(settings: FANTraining) -> float:
             tqdm.write(f"step {step + 1:6d}  loss {loss.item():8.4f}  " + "  |  ".join(errors))
     fan.load_state_dict(averaged.module.state_dict())
     every = [normalized_errors(fan.eval(), faces) for faces in val]
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save_fan(fan, settings.out, torch.float16)
     state.unlink(missing_ok=True)
     for folder, found in zip(settings.data, every):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stargan.files import whole
+
 LOSSES = {
     "discriminator": ("D/{}_real", "D/{}_fake"),
     "adversarial": ("G/{}_adv",),
@@ -32,6 +34,24 @@ def read(path: Path) -> list[dict[str, Any]]:
                 found.pop()
             found.append(line)
     return found
+
+
+def cut(path: Path, iteration: int) -> None:
+    """Takes back what a log tells past an iteration, and a last line that is half written."""
+    if not path.exists():
+        return
+    text = path.read_text()
+    kept = [line for line in text.splitlines(keepends=True) if _until(line, iteration)]
+    if "".join(kept) != text:
+        with whole(path) as partial:
+            partial.write_text("".join(kept))
+
+
+def _until(line: str, iteration: int) -> bool:
+    try:
+        return line.endswith("\n") and json.loads(line)["iteration"] <= iteration
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def rate(lines: list[dict[str, Any]]) -> float | None:

@@ -3,24 +3,75 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
 def whole(path: Path | str) -> Iterator[Path]:
     """Where to write a file that appears at `path`, or where that leads as a link, once the block has ended without an error.
 
-    What a killed process leaves behind ends in `.part`. OSError where it cannot be written.
+    What a killed process leaves behind ends in `.part`; it is written over when the same file is written again, and removed by
+    `sweep`. OSError where it cannot be written.
     """
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    held, partial = _partial(target)
+    with held:
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _partial(target: Path) -> tuple[IO[bytes], Path]:
+    """An empty file beside the target that no other process writes to until it is closed."""
+    usual = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
+    held = usual.open("ab")
+    # Whoever had it may have put it into its place since it was opened.
+    if hold(held) and _leads_to(usual, held):
+        held.truncate(0)
+        return held, usual
+    held.close()
+    own = target.with_name(f".{secrets.token_hex(8)}.part")
+    held = own.open("xb")
+    hold(held)
+    return held, own
+
+
+def _leads_to(path: Path, file: IO[bytes]) -> bool:
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def sweep(folder: Path | str) -> None:
+    """Removes the half-written files that killed processes have left in a folder; those that somebody is writing stay."""
+    for partial in Path(folder).glob(".*.part"):
+        with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
+            if hold(file):
+                partial.unlink()
+
+
+def hold(file: IO[bytes]) -> bool:
+    """Takes an open file for this process, until it is closed; False where another has it, or where there are no such locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -68,8 +68,8 @@ def download(
                 partial = target.with_name(f"{target.name}.part")
                 _fetch(address, host, partial, sha256, size, progress)
                 _verify(partial, host, sha256, size)
-                os.replace(partial, target)
                 _tag(partial).unlink(missing_ok=True)
+                os.replace(partial, target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ZooError(f"{target} cannot be written ({reason}); make room there, or choose another folder") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan.files import whole
+from stargan.files import sweep, whole
 from stargan.media import images
 
 SUFFIXES = {
@@ -123,8 +124,9 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
             return f"{file}: {error}"
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
     with whole(path) as partial:
-        pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
+        pixels = mapped(partial, (len(files), side, side, 3))
         broken = []
         with ThreadPoolExecutor() as pool:
             for i, picture in enumerate(tqdm(pool.map(read, files), total=len(files), desc="decode", unit="img")):
@@ -135,6 +137,20 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         if broken:
             raise DataError("these pictures cannot be read; mend or remove them:\n  " + "\n  ".join(broken))
         pixels.flush()
+
+
+def mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new .npy of uint8, mapped to be filled. DataError where the disk has no room for it: once it is mapped, the lack of room
+    would end the process."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            size = f"{path.stat().st_size / 2**20:.0f} MB"
+            raise DataError(f"{path.parent} has no room for {size} of decoded pictures ({error.strerror}); make some") from None
+    return array
 
 
 def balanced(

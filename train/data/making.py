@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from stargan.files import whole
+from stargan.files import sweep, whole
 from stargan.media import images
 from train.data import SUFFIXES
 
@@ -105,9 +105,8 @@ def make(
             f"{strange[0]}{more} would not be made from this source with these settings; remove what is there, or choose another "
             "folder"
         )
-    for path in there:
-        if path.suffix == ".part":
-            path.unlink()
+    for folder in {path.parent for path in there}:
+        sweep(folder)
 
     def carry_out(job: Job) -> bool | str:
         path = out / job.target
@@ -133,7 +132,8 @@ def make(
     listing = out / "skipped.txt"
     if sentences:
         out.mkdir(parents=True, exist_ok=True)
-        listing.write_text("\n".join(sentences) + "\n", encoding="utf-8")
+        with whole(listing) as partial:
+            partial.write_text("\n".join(sentences) + "\n", encoding="utf-8")
     else:
         listing.unlink(missing_ok=True)
     return Report(results.count(True), results.count(False), sentences)

@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from filelock import FileLock, Timeout
+
 from stargan.faces.align import align as align_face
 from stargan.media import images, reading
 from train.data import huggingface, layouts
@@ -47,6 +49,19 @@ def folder(
         raise PrepareError(str(error)) from None
 
 
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds a data folder meanwhile; PrepareError where another process does, as the two would split the pictures differently."""
+    if out.is_file():
+        raise PrepareError(f"{out} is a file; choose a folder to write to")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise PrepareError(f"{out} is being prepared by another process; wait for it, or choose another folder") from None
+
+
 def _make(
     layout: layouts.Layout, read: Read, source: Path | str, out: Path, size: int, align: bool, val_fraction: float, seed: int
 ) -> Report:
@@ -72,9 +87,10 @@ def _make(
             f"a domain needs 2 pictures to train and 2 for val, but in {source} ({layout}) {', '.join(few)}; add pictures"
         )
     # OpenCV's detector must not be shared by threads.
-    report = make(jobs, out, "align" if align else "crop", layout.left, threads=1 if align else None)
-    for name, pictures in ranked.items():
-        _fill_up(out, name, pictures)
+    with _alone(out):
+        report = make(jobs, out, "align" if align else "crop", layout.left, threads=1 if align else None)
+        for name, pictures in ranked.items():
+            _fill_up(out, name, pictures)
     return Report(report.written, report.kept, report.skipped, str(layout))
 
 

@@ -33,20 +33,26 @@ def save(state: State, folder: Path) -> Path:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # The checkpoint comes last: a run that is killed between the two makes the model again.
+        export(state, folder / "model.safetensors")
         with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
-        export(state, folder / "model.safetensors")
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise TrainingError(
             f"{path} could not be written ({str(error).splitlines()[0]}); make room on the disk and call fit again: it continues "
             "from the last whole checkpoint"
         ) from error
+    prune(state, folder)
+    return path
+
+
+def prune(state: State, folder: Path) -> None:
+    """Removes all checkpoints but the newest `keep` and the best."""
     best = folder / f"checkpoint-{int(state.best.get('iteration', -1)):07d}.pt"
     for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
         if old != best:
             old.unlink()
-    return path
 
 
 def export(state: State, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stargan.files import sweep
 from train.config import TrainingError
 
 
@@ -21,8 +22,8 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         (folder / "pid").write_text(str(os.getpid()))
-        for partial in folder.glob("*.part"):
-            partial.unlink()
+        sweep(folder)
+        sweep(folder / "samples")
     except Timeout:
         raise TrainingError(f"{folder} is being trained by another process; wait for it, or train under another name") from None
     except OSError as error:

@@ -25,7 +25,7 @@ from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.memory import keep_freed_memory
-from train.run.checkpoints import resume, save
+from train.run.checkpoints import prune, resume, save
 from train.run.lock import alone
 from train.run.records import Records
 from train.run.start import begin, check_shape
@@ -87,6 +87,8 @@ def fit(
         if first:
             stack.enter_context(alone(folder))
         resumed = resume(state, folder, accept_changes)
+        if first:
+            prune(state, folder)
         if origin is not None and not resumed:
             words = begin(state, origin, zoo.discriminator(config.init_from), train)
             if first:
@@ -168,8 +170,9 @@ def _loop(
         if state.iteration % config.save_every == 0 or state.iteration == state.best.get("iteration"):
             save(state, config.folder)
             saved = state.iteration
-    if records is not None and state.iteration != saved:
-        save(state, config.folder)
+    if records is not None:
+        if state.iteration != saved:
+            save(state, config.folder)
         records.sheet()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan.files import whole
-from train import data
+from train import data, log
 from train.judge import evaluate, photographs, table
 from train.run.checkpoints import export
 from train.step.state import State
@@ -66,10 +66,11 @@ class Records:
 
         self.state, self.val, self.folder = state, val, folder
         self.start, self.begun = time.monotonic(), state.iteration
-        self.sheet_of = -1
+        self.sheet_of = state.iteration if _sheet(folder, state.iteration).exists() else -1
         self.bar = tqdm(total=state.config.iterations, initial=state.iteration, unit="it", mininterval=1, dynamic_ncols=True)
+        # What a run that was killed had told past the checkpoint that is continued from is taken back.
+        log.cut(folder / "log.jsonl", state.iteration)
         self.log = (folder / "log.jsonl").open("a")
-        # Events past the checkpoint that is continued from are taken back.
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration)
 
     def losses(self, found: dict[str, float]) -> None:
@@ -91,7 +92,7 @@ class Records:
         if self.sheet_of == self.state.iteration:
             return
         self.sheet_of = self.state.iteration
-        path = self.folder / "samples" / f"{self.state.iteration:07d}.png"
+        path = _sheet(self.folder, self.state.iteration)
         path.parent.mkdir(exist_ok=True)
         picture = sample_sheet(self.state, self.val)
         with whole(path) as partial:
@@ -142,3 +143,7 @@ class Records:
         self.bar.close()
         self.log.close()
         self.board.close()
+
+
+def _sheet(folder: Path, iteration: int) -> Path:
+    return folder / "samples" / f"{iteration:07d}.png"

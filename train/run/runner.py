@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,8 @@ class Runner:
         return config.from_mapping({**values, "lr_decay": values["iterations"] // 10})
 
     def start(self, settings: TrainConfig) -> None:
-        """Starts or continues a run; TrainingError while another one is going on."""
-        with self._lock:
+        """Starts or continues a run; TrainingError while another one is going on, and where its folder cannot be written to."""
+        with self._lock, _writing(settings.folder):
             if busy := self.busy():
                 raise TrainingError(f"{busy} is being trained; stop it first, or wait for it")
             folder = settings.folder
@@ -136,10 +138,11 @@ class Runner:
         except (ValueError, KeyError):
             iterations = 0
         lines = log.read(folder / "log.jsonl")
-        iteration = max([int(line["iteration"]) for line in lines[-1:]] + [_saved(folder)])
         sheets = sorted(folder.glob("samples/*.png"))
         rate = log.rate(lines)
         going, message = self._pid(name) is not None, ""
+        # What a run that was killed had told past its checkpoint is lost.
+        iteration = max([int(line["iteration"]) for line in lines[-1:] if going] + [_saved(folder)])
         own = name == self._name and self._process is not None
         if going:
             fresh = own and not trained_by(folder)
@@ -159,6 +162,14 @@ class Runner:
         if name == self._name and self._process is not None and self._process.poll() is None:
             return self._process.pid
         return trained_by(self.runs / name)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to ({error.strerror}); make room, or choose another folder") from None
 
 
 def _saved(folder: Path) -> int:
