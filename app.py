@@ -32,6 +32,7 @@ if __name__ == "__main__":
         server_name=host,
         server_port=arguments.port,
         share=arguments.share,
+        app_kwargs={"middleware": ui.guard(arguments)},
         auth=tuple(arguments.auth.split(":", 1)) if arguments.auth else None,
         theme=ui.THEME,
         css_paths=[ui.CSS],

@@ -14,10 +14,11 @@ from gradio.route_utils import delete_files_created_by_app
 from stargan import zoo
 from stargan.files.checkpoint import CheckpointError
 from stargan.ui import about, grid, interpolate, models, translate
+from stargan.ui.guard import guard
 from stargan.ui.settings import settings
 from stargan.ui.studio import Library
 
-__all__ = ["CSS", "THEME", "build", "settings"]
+__all__ = ["CSS", "THEME", "build", "guard", "settings"]
 
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the visitor's system: nothing is fetched from elsewhere.

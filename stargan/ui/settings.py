@@ -18,6 +18,7 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
         ("model", str, zoo.DEFAULT, "name or file of a model"),
         ("host", str, "127.0.0.1", "address to listen on"),
         ("port", int, "7860", "port to listen on"),
+        ("hosts", str, "", "further names under which the page is reached, such as a proxy's, with commas between them"),
         ("max-queue", int, "64", "calls that may wait"),
         ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
         ("keep", float, "60", "minutes after which uploads and results are deleted"),
