@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -142,14 +143,14 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
 def mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
     """A new .npy of uint8, mapped to be filled. DataError where the disk has no room for it: once it is mapped, the lack of room
     would end the process."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        try:
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):
             with path.open("rb+") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            size = f"{path.stat().st_size / 2**20:.0f} MB"
-            raise DataError(f"{path.parent} has no room for {size} of decoded pictures ({error.strerror}); make some") from None
+    except OSError as error:
+        size = f"{math.prod(shape) / 2**20:.0f} MB"
+        raise DataError(f"{path.parent} has no room for {size} of decoded pictures ({error.strerror}); make some") from None
     return array
 
 

@@ -131,8 +131,8 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     counts = Counter(parts[0] for parts in inside.values() if len(parts) > 1)
     wrapper = "/".join(next(iter(paths.values()))[:level])
     if not counts:
-        domain = _names([wrapper.rpartition("/")[2] or title])
-        return "one flat folder", tuple(Found(name, *domain.values(), "") for name in paths), []
+        (only,) = _names([wrapper.rpartition("/")[2] or title]).values()
+        return "one flat folder", tuple(Found(name, only, "") for name in paths), []
     stray = [f"{name}: lies in no domain's folder" for name, parts in inside.items() if len(parts) == 1]
     deep = {name: parts for name, parts in inside.items() if len(parts) > 1}
     splits = {top: SPLITS[top.lower()] for top in counts if top.lower() in SPLITS}

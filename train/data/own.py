@@ -137,7 +137,10 @@ def _path(root: Path, name: str) -> Path:
 
 
 def _folder(root: Path, table: str, label: str) -> layouts.Layout:
-    names, folders, seen, broken = [], [], set(), []
+    names: list[str] = []
+    folders: list[str] = []
+    broken: list[str] = []
+    seen: set[str] = set()
     for place, inner, files in os.walk(root, followlinks=True):
         # Links can lead round in a circle.
         if (real := os.path.realpath(place)) in seen:

@@ -1,0 +1,68 @@
+"""What is found where a run or a preparation was killed, or is still going on."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from material import portrait
+
+from train import data, log
+from train.data import own
+from train.data.making import PrepareError
+from train.run.runner import Runner
+
+
+def lines(*iterations: int) -> str:
+    return "".join(json.dumps({"iteration": i, "seconds": i, "G/latent_adv": 1.0}) + "\n" for i in iterations)
+
+
+def test_a_log_is_cut_where_its_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log.cut(path, 2)
+    assert not path.exists()
+    path.write_text(lines(1, 2, 3, 4) + lines(5)[:9])
+    log.cut(path, 2)
+    assert path.read_text() == lines(1, 2)
+    path.write_text(lines(1, 2)[:-1])
+    log.cut(path, 2)
+    assert path.read_text() == lines(1), "a line without its end may be half a line"
+    log.cut(path, 0)
+    assert path.read_text() == ""
+
+
+def test_a_run_that_was_killed_stands_at_its_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"iterations": 4}')
+    (folder / "log.jsonl").write_text(lines(1, 2, 3, 4))
+    (folder / "checkpoint-0000002.pt").touch()
+    now = Runner(tmp_path, tmp_path / "data").progress("run")
+    assert (now.state, now.iteration) == ("stopped", 2), "it has to be possible to continue it"
+
+
+def test_room_for_pictures_is_taken_before_they_are_decoded(picture_folder: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
+    try:
+        with pytest.raises(data.DataError, match=r"no room for \d+ MB of decoded pictures"):
+            data.load(picture_folder, "train", 128, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "cache").iterdir())
+    assert len(data.load(picture_folder, "train", 128, tmp_path / "cache").names) == 8
+
+
+def test_one_process_prepares_a_folder(tmp_path: Path) -> None:
+    for domain in ("cold", "warm"):
+        (tmp_path / "source" / domain).mkdir(parents=True)
+        for i in range(4):
+            portrait(i, 48).save(tmp_path / "source" / domain / f"{i}.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(PrepareError, match="being prepared by another process; wait"):
+        own.folder(tmp_path / "source", out, 32)
+    assert own.folder(tmp_path / "source", out, 32).written == 8
