@@ -23,10 +23,6 @@ def large(**changes: object) -> ModelConfig:
     return dataclasses.replace(SMALL, **({"image_size": 128, "base_channels": 4} | changes))
 
 
-def test_what_is_kept_of_a_decoder_ends_at_32_px() -> None:
-    assert growth._sides(build(SMALL).generator) == [8, 8, 16, 32, 64]
-
-
 def test_only_twice_the_side_at_half_the_width_grows() -> None:
     assert growth.can_grow(SMALL, large()) and growth.can_grow(SMALL, large(domains=("c",)))
     for changes in ({"image_size": 256}, {"base_channels": 8}, {"max_channels": 32}, {"w_hpf": 0.0}, {"style_dim": 32}):
