@@ -36,16 +36,21 @@ def mean(model: Model, domain: str | int) -> Tensor:
     return model.mean_styles[index]
 
 
-def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> Tensor:
-    """The style (style_dim,) of the latent that a seed stands for, truncated: psi 1 leaves it, 0 gives the domain's mean
-    (arXiv 1812.04948, section 3.1). ValueError for psi outside 0 to 2, a negative seed or an unknown domain."""
+def truncate(model: Model, domain: str | int, style: Tensor, psi: float) -> Tensor:
+    """A style (style_dim,) truncated: psi 1 leaves it, 0 gives the domain's mean, more exaggerates it (arXiv 1812.04948, section
+    3.1). ValueError for psi outside 0 to 2."""
     if not 0 <= psi <= 2:
         raise ValueError(f"psi is {psi}; it has to be from 0 (the mean style) to 2")
+    return style if psi == 1 else torch.lerp(mean(model, domain), style, psi)
+
+
+def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> Tensor:
+    """The style (style_dim,) of the latent that a seed stands for, under `truncate`. ValueError for psi outside 0 to 2, a
+    negative seed or an unknown domain."""
     if not 0 <= seed < 2**63:
         raise ValueError(f"the seed is {seed}; it has to be a whole number, 0 or above")
     latent = torch.randn(1, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    style = from_latents(model, domain, latent)[0]
-    return style if psi == 1 else torch.lerp(mean(model, domain), style, psi)
+    return truncate(model, domain, from_latents(model, domain, latent)[0], psi)
 
 
 @torch.inference_mode()
@@ -61,6 +66,13 @@ def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | 
 def interpolate(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Linear between two styles: t 0 gives a, 1 gives b."""
     return torch.lerp(a, b, t)
+
+
+def bilinear(corners: Sequence[Tensor], x: float, y: float) -> Tensor:
+    """Between four styles at the corners of a square, in the order of reading: x goes from the first to the second, y from these
+    to the others, each from 0 to 1."""
+    a, b, c, d = corners
+    return torch.lerp(torch.lerp(a, b, x), torch.lerp(c, d, x), y)
 
 
 def mix(styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -79,15 +91,21 @@ def to_json(style: Tensor, model: Model, domain: str) -> str:
     return json.dumps({"model": model.name, "domain": domain, "style": numbers})
 
 
-def from_json(text: str, model: Model) -> Tensor:
-    """The style (style_dim,) that `to_json` wrote; ValueError where the text is none, or of a style of other length."""
+def from_json(text: str, model: Model, domain: str | None = None) -> Tensor:
+    """The style (style_dim,) that `to_json` wrote; ValueError where the text is none, or says that it is of another model, or of
+    another domain than `domain`."""
     try:
-        numbers = json.loads(text)["style"]
+        said = json.loads(text)
+        numbers = said["style"]
         fine = isinstance(numbers, list) and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
     except (ValueError, TypeError, KeyError, RecursionError):
         fine = False
     if not fine:
         raise ValueError('this is no style; paste what "Style as JSON" shows')
+    if said.get("model", model.name) != model.name:
+        raise ValueError(f"this style is one of the model {said['model']!r}, not of {model.name!r}; choose that model first")
+    if domain is not None and said.get("domain", domain) != domain:
+        raise ValueError(f"this style is one of the domain {said['domain']!r}, not of {domain!r}; choose that domain first")
     if len(numbers) != model.config.style_dim:
         raise ValueError(f"this style has {len(numbers)} numbers, this model takes {model.config.style_dim}; use one of its own")
     return torch.tensor(numbers, dtype=torch.float32)

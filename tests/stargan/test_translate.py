@@ -254,6 +254,24 @@ def test_a_style_survives_being_written_down(golden_model: Model) -> None:
             styles.from_json(text, golden_model)
     with pytest.raises(ValueError, match="2 numbers.*64"):
         styles.from_json('{"style": [1, 2.5]}', golden_model)
+    text = styles.to_json(style, golden_model, "a")
+    assert torch.equal(styles.from_json(text, golden_model, "a"), read)
+    with pytest.raises(ValueError, match="one of the domain 'a', not of 'b'"):
+        styles.from_json(text, golden_model, "b")
+    with pytest.raises(ValueError, match="one of the model"):
+        styles.from_json(text.replace('"model": "', '"model": "another '), golden_model, "a")
+
+
+def test_a_style_is_truncated_and_mixed_in_a_square(golden_model: Model) -> None:
+    style = styles.from_seed(golden_model, "a", 7)
+    assert torch.equal(styles.truncate(golden_model, "a", style, 1), style)
+    torch.testing.assert_close(styles.truncate(golden_model, "a", style, 0), styles.mean(golden_model, "a"))
+    with pytest.raises(ValueError, match="psi is 3"):
+        styles.truncate(golden_model, "a", style, 3)
+    corners = [torch.full((2,), float(i)) for i in range(4)]
+    for i, (x, y) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
+        assert torch.equal(styles.bilinear(corners, x, y), corners[i])
+    torch.testing.assert_close(styles.bilinear(corners, 0.5, 0.5), torch.full((2,), 1.5))
 
 
 def test_mixing_and_interpolation() -> None:
