@@ -126,7 +126,7 @@ def add_face(parser: argparse.ArgumentParser, every: bool = True) -> None:
 
 
 def add_paste(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--paste", action="store_true", help="put the translated face back into its photograph")
+    parser.add_argument("--paste", action="store_true", help="put the translated face back into its photograph, or clip")
 
 
 def check_faces(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Writes a video of a picture beside its translations, which move from style to style."""
+"""Writes a video of a picture beside its translations, which move from style to style, or of a clip whose face does."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 
     from stargan.model import Model
 
-HELP = "move a picture through styles"
 PASTED_SIDE = 1920  # px at most of a video of the whole photograph
+HELP = "move a picture, or the face of a clip, through styles"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help=PHOTOGRAPH)
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help=PHOTOGRAPH)
+    parser.add_argument("--from", dest="clip", metavar="CLIP", help="a clip instead (mp4, mov, webm, gif), whose sound is kept")
     add_model(parser)
     parser.add_argument("--domain", help="the domain of the styles that do not name theirs")
     parser.add_argument(
@@ -51,7 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         metavar="STYLE",
-        help="two or more, each a seed or a picture's path, with its domain before it as in woman:7 or man:painting.jpg",
+        help="two or more (for a clip one is enough), each a seed or a picture's path, with its domain before it as in woman:7 or "
+        "man:painting.jpg",
     )
     parser.add_argument(
         "--seconds",
@@ -74,6 +76,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     out = target(options.out, (".mp4",))
+    if (options.source is None) == (options.clip is None):
+        raise CommandError("give a picture, or a clip with --from")
+    if options.clip is not None:
+        return _clip(options, out)
     from tqdm import tqdm
 
     from stargan import transition
@@ -99,6 +105,42 @@ def run(options: argparse.Namespace) -> int:
         frames = transition.pasted(translator, encoded, source, cut, path)
     video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), options.fps)
     print(f"{len(path)} frames, {len(path) / options.fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
+    return 0
+
+
+def _clip(options: argparse.Namespace, out: Path) -> int:
+    import functools
+
+    import torch
+    from tqdm import tqdm
+
+    from stargan import clip
+    from stargan.media import clips
+    from stargan.translate import Translator
+
+    if options.no_align:
+        raise CommandError("the face of a clip has to be found; leave --no-align out")
+    start = time.perf_counter()
+    taken = clips.opened(options.clip)
+    model = load_model(options)
+    how = aligner(options, model)
+    styles = [_style(options, model, how, style) for style in options.styles]
+    if options.loop:
+        styles.append(styles[0])
+    translator = Translator(model)
+    translator.check_likeness(options.likeness)
+    encode = functools.partial(translator.encode, masks=not options.no_masks, likeness=options.likeness)
+    with tqdm(total=taken.frames, unit="frame", mininterval=1, dynamic_ncols=True) as bar:
+
+        def watch(done: int, total: int) -> bool:
+            bar.update(done - bar.n)
+            return True
+
+        try:
+            seen = clip.translate(translator, taken, out, torch.stack(styles), options.paste, encode, options.face, watch)
+        finally:
+            bar.refresh()
+    print(f"a face in {seen} of about {taken.frames} frames, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from material import portrait
 from PIL import Image
+from skimage import data
 
 from stargan import styles
 from stargan.__main__ import main
@@ -328,6 +329,21 @@ def test_video_moves_through_styles(folder):
     for frame, expected, other in ((frames[0], first, last), (frames[-1], last, first)):
         assert np.abs(coarse(frame[:, 64:]) - expected).mean() < 0.5 * np.abs(coarse(frame[:, 64:]) - other).mean()
     assert np.abs(frames[0][:, 64:].astype(int) - frames[5][:, 64:]).mean() > 8
+
+
+def test_video_of_a_clip(folder, call):
+    from stargan.media import clips, video
+
+    face = Image.fromarray(data.astronaut()).resize((256, 256))
+    video.write(folder / "clip.mp4", [face] * 4, 10)
+    common = ("video", "--from", "clip.mp4", "--model", "small.safetensors", "--no-masks", "--styles", "man:1", "woman:2")
+    result = call(*common, "--paste", "-o", "made.mp4")
+    assert "a face in 4 of about 4 frames" in result.stdout, result.stderr
+    made = clips.opened(folder / "made.mp4")
+    assert (made.width, made.height, made.fps, len(list(made.read()))) == (256, 256, 10, 4)
+    assert call(*common, "-o", "square.mp4").returncode == 0
+    assert clips.opened(folder / "square.mp4").width == 64
+    assert "give a picture, or a clip with --from" in call("video", "--styles", "man:1", "-o", "none.mp4").stderr
 
 
 def test_video_loops(folder, call):

@@ -1,0 +1,135 @@
+"""Clips: read at a constant rate, the face followed and translated, the sound kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from stargan import clip
+from stargan.faces.align import AlignError
+from stargan.media import clips, video
+from stargan.media.video import VideoError
+from stargan.model import build
+from stargan.networks import ModelConfig
+from stargan.translate import Translator
+
+FACE = Image.fromarray(data.astronaut()).crop((60, 0, 380, 320)).resize((256, 256))
+FPS = 10
+
+
+def moving(count: int, empty: range = range(0)) -> list[Image.Image]:
+    """Frames (320 x 256 px) in which a face goes to the right; grey where `empty`."""
+    frames = []
+    for i in range(count):
+        frame = Image.new("RGB", (320, 256), (90, 90, 90))
+        if i not in empty:
+            frame.paste(FACE, (4 * i, 0))
+        frames.append(frame)
+    return frames
+
+
+def tone(seconds: float) -> list[av.AudioFrame]:
+    parts = []
+    for start in range(0, int(48_000 * seconds), 1024):
+        wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(start, start + 1024) / 48_000)
+        frame = av.AudioFrame.from_ndarray(np.tile(wave, (2, 1)).astype(np.float32), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = 48_000, start
+        parts.append(frame)
+    return parts
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    config = ModelConfig(image_size=64, domains=("a", "b"), w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
+    return Translator(build(config), "cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 1.2 s with sound, in whose middle the face is gone."""
+    path = tmp_path_factory.mktemp("clip") / "talking.mp4"
+    video.write(path, moving(12, range(5, 7)), FPS, tone)
+    return path
+
+
+def test_a_clip_keeps_rate_length_and_sound(translator: Translator, talking: Path, tmp_path: Path) -> None:
+    taken = clips.opened(talking, 60)
+    assert (taken.width, taken.height, taken.fps, taken.frames, taken.has_sound) == (320, 256, FPS, 12, True)
+    told: list[tuple[int, int]] = []
+
+    def watch(done: int, total: int) -> bool:
+        told.append((done, total))
+        return True
+
+    seen = clip.translate(translator, taken, tmp_path / "out.mp4", torch.zeros(2, 64), watch=watch)
+    assert seen == 10 and told == [(i, 12) for i in range(12)]
+    made = clips.opened(tmp_path / "out.mp4")
+    assert (made.width, made.height, made.fps, made.has_sound) == (320, 256, FPS, True)
+    frames, originals = list(made.read()), list(taken.read())
+    assert len(frames) == 12
+    change = [np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in zip(frames, originals, strict=True)]
+    assert max(change[5:7]) < 2 < min(change[:5] + change[7:]), "without a face, the frame stays as it is"
+    heard = np.concatenate([part.to_ndarray() for part in clips.sound(made, 60)], axis=1)
+    assert heard.shape[1] / 48_000 == pytest.approx(1.2, abs=0.1) and heard.std() > 0.1
+    beats = np.abs(np.fft.rfft(heard[0][:48_000]))
+    assert np.argmax(beats) == pytest.approx(440, abs=3)
+
+
+def test_the_square_alone_and_an_end_that_keeps_what_is_done(translator: Translator, talking: Path, tmp_path: Path) -> None:
+    taken = clips.opened(talking)
+    seen = clip.translate(
+        translator, taken, tmp_path / "out.mp4", torch.randn(1, 64), whole=False, watch=lambda done, total: done < 4
+    )
+    made = clips.opened(tmp_path / "out.mp4")
+    assert seen == 4 and made.width == made.height == 64 and len(list(made.read())) == 4
+
+
+def test_a_clip_without_a_face_writes_nothing(translator: Translator, tmp_path: Path) -> None:
+    video.write(tmp_path / "grey.mp4", moving(3, range(3)), FPS)
+    with pytest.raises(AlignError, match="no face was found in this clip"):
+        clip.translate(translator, clips.opened(tmp_path / "grey.mp4"), tmp_path / "out.mp4", torch.zeros(1, 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["grey.mp4"]
+
+
+def test_frames_come_at_a_constant_rate(tmp_path: Path) -> None:
+    """A GIF whose second frame stands for half a second."""
+    shades = [Image.new("RGB", (64, 64), (value, value, value)) for value in (0, 120, 250)]
+    shades[0].save(tmp_path / "slow.gif", save_all=True, append_images=shades[1:], duration=[100, 500, 100], disposal=2)
+    taken = clips.opened(tmp_path / "slow.gif")
+    seen = [round(float(np.asarray(frame).mean())) for frame in taken.read()]
+    dark, middle = (sum(abs(value - shade) < 20 for value in seen) / float(taken.fps) for shade in (0, 120))
+    tick = 1 / float(taken.fps)
+    assert dark == pytest.approx(0.1, abs=tick) and middle == pytest.approx(0.5, abs=tick)
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path, talking: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("this is no clip")
+    with pytest.raises(VideoError, match="notes.mp4 is no clip that can be read"):
+        clips.opened(tmp_path / "notes.mp4")
+    with pytest.raises(VideoError, match="there is no file"):
+        clips.opened(tmp_path / "none.mp4")
+    with pytest.raises(VideoError, match="is 1 seconds long, and at most 0 are taken here"):
+        clips.opened(talking, 0.1)
+    with av.open(tmp_path / "sound.mp4", "w") as file:
+        stream = file.add_stream("aac", rate=48_000, layout="stereo")
+        for part in tone(0.5):
+            file.mux(stream.encode(part))
+        file.mux(stream.encode())
+    with pytest.raises(VideoError, match="sound.mp4 has no picture"):
+        clips.opened(tmp_path / "sound.mp4")
+    content = talking.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])
+    taken = clips.opened(tmp_path / "cut.mp4")  # the index is at the front
+    assert 1 <= len(list(taken.read())) <= 12
+
+
+def test_a_way_through_styles() -> None:
+    styles = torch.tensor([[0.0], [1.0], [3.0]])
+    assert [clip.along(styles, share).item() for share in (0, 0.25, 0.5, 0.75, 1)] == [0, 0.5, 1, 2, 3]
+    assert clip.along(styles[:1], 0.7).item() == 0
