@@ -22,21 +22,26 @@ demo = ui.build(
     arguments.compile,
     downloads=arguments.train,
     keep=arguments.keep,
+    live=arguments.live,
     tabs={"Train": functools.partial(train.tab, folders=training)},
 ).queue(max_size=arguments.max_queue, default_concurrency_limit=2)
 
 if __name__ == "__main__":
-    # A Space is reached from outside its container.
-    host = "0.0.0.0" if "SPACE_ID" in os.environ else arguments.host
-    demo.launch(
-        server_name=host,
-        server_port=arguments.port,
-        share=arguments.share,
-        app_kwargs={"middleware": ui.guard(arguments)},
-        auth=tuple(arguments.auth.split(":", 1)) if arguments.auth else None,
-        theme=ui.THEME,
-        css_paths=[ui.CSS],
-        max_file_size="500mb" if arguments.train else "50mb",
-        ssr_mode=False,
-        run_history=False,  # it would stay in the browser, for whoever sits there next
-    )
+    try:
+        demo.launch(
+            # A Space is reached from outside its container.
+            server_name="0.0.0.0" if "SPACE_ID" in os.environ else arguments.host,
+            server_port=arguments.port or None,
+            share=arguments.share,
+            app_kwargs={"middleware": ui.guard(arguments)},
+            auth=tuple(arguments.auth.split(":", 1)) if arguments.auth else None,
+            theme=ui.THEME,
+            css_paths=[ui.CSS],
+            max_file_size="500mb" if arguments.train else "50mb",
+            ssr_mode=False,
+            run_history=False,  # it would stay in the browser, for whoever sits there next
+        )
+    except OSError as error:
+        # What Gradio raises where the port is taken, or the address is not this machine's.
+        where = f"{arguments.host}:{arguments.port or 7860}"
+        raise SystemExit(f"app.py: cannot listen on {where} ({error}); choose another --port or --host") from None

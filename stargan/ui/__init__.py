@@ -1,25 +1,34 @@
-"""The page: one file a tab, over `studio.Library`. Tabs of other packages are handed in."""
+"""The page: one file a tab, and above the tabs the model and the source that all of them use. Tabs of other packages are handed
+in."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
-from gradio.route_utils import delete_files_created_by_app
 
 from stargan import zoo
 from stargan.files.checkpoint import CheckpointError
-from stargan.ui import about, grid, interpolate, models, translate
+from stargan.ui import about, models
+from stargan.ui.endpoints import Endpoints
+from stargan.ui.first import first
+from stargan.ui.folder import Folder
+from stargan.ui.footage import Footage
+from stargan.ui.grid import Grid, painter
 from stargan.ui.guard import guard
+from stargan.ui.library import Library
+from stargan.ui.live import Live
+from stargan.ui.photograph import Photograph
 from stargan.ui.settings import settings
-from stargan.ui.studio import Library
+from stargan.ui.source import Source, examples
+from stargan.ui.translate import Translate
+from stargan.ui.way import Way
+from stargan.ui.work import Work
 
 __all__ = ["CSS", "THEME", "build", "guard", "settings"]
 
+HEADING = "# StarGAN v2\nA portrait in another domain and style: choose two, and drag between them."
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the visitor's system: nothing is fetched from elsewhere.
 THEME = gr.themes.Soft(
@@ -38,6 +47,8 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover="*primary_600",
     button_primary_background_fill_hover_dark="*primary_600",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
     checkbox_border_color="*neutral_500",
     checkbox_label_background_fill_selected="*primary_700",
     checkbox_label_background_fill_selected_dark="*primary_700",
@@ -52,36 +63,48 @@ def build(
     compiled: bool = True,
     downloads: bool = False,
     keep: float = 60,
+    live: float = 0,
     tabs: Mapping[str, Callable[[Library, gr.Tab], None]] | None = None,
 ) -> gr.Blocks:
     """The page for the model of that name or file; where there is none, a page that says so. downloads: whether visitors may have
-    models fetched to this machine. keep: minutes after which uploads and results are deleted. tabs: further ones by their names,
-    each built by a function inside its `gr.Tab`. The rest as in `Studio`."""
+    models fetched to this machine. keep: minutes after which uploads and results are deleted. live: seconds after which a camera
+    is stopped, 0 for never. tabs: further ones by their names, each built by a function inside its `gr.Tab`. The rest as in
+    `Studio`."""
     seconds = max(1, round(60 * keep))
+    folder = Folder(seconds)
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(seconds, seconds)) as demo:
-        gr.Markdown("# StarGAN v2\nDrop a portrait, pick a domain, choose a style.", elem_id="heading")
+        heading = gr.Markdown(HEADING, elem_id="heading", render=False)
         try:
             library = Library(model, threads, compiled)
         except (zoo.ZooError, CheckpointError) as error:
+            heading.render()
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo
-        picker = models.picker(library, downloads)
-        for name, module in (("Translate", translate), ("Interpolate", interpolate), ("Grid", grid)):
-            with gr.Tab(name):
-                module.tab(library, picker)
+        work = Work(library)
+        with gr.Row():
+            heading.render()
+            with gr.Column(min_width=260):
+                picker = models.picker(library, downloads)
+        source = Source.build(library, folder)
+        with gr.Tab("Translate"):
+            view = Translate.build(work, source, picker, first(library, next(iter(examples(library)), None)))
+            parts = Photograph.build(view), Way.build(view)
+        with gr.Tab("Live") as opened:
+            camera = Live.build(view, opened, live)
+        with gr.Tab("Clip"):
+            footage = Footage.build(view)
+        sheets = painter(library)
+        with gr.Tab("Grid"):
+            grid = Grid.build(library, source, picker, sheets)
         for name, build_tab in (tabs or {}).items():
             with gr.Tab(name) as opened:
                 build_tab(library, opened)
         with gr.Tab("About"):
             about.tab(library, picker, keep)
-    threading.Thread(target=_delete_old_files, args=(demo, seconds), daemon=True).start()
+        source.wire(picker)
+        view.wire(demo)
+        for part in (*parts, camera, footage):
+            part.wire()
+        grid.wire(library)
+        Endpoints(work, folder, sheets).build()
     return demo
-
-
-def _delete_old_files(demo: gr.Blocks, seconds: int) -> None:
-    """As `delete_cache` does, which also clears up when the page ends, but looks rarely, and never again once a file came in
-    while it looked."""
-    while True:
-        time.sleep(max(1, seconds / 12))
-        with contextlib.suppress(RuntimeError):  # a set of files that grew under it
-            delete_files_created_by_app(demo, seconds)

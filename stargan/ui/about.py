@@ -9,7 +9,8 @@ from pathlib import Path
 import gradio as gr
 
 from stargan import zoo
-from stargan.ui.studio import Library, Studio
+from stargan.ui.library import Library
+from stargan.ui.studio import Studio
 
 HOW = """
 ### How it works

@@ -3,138 +3,191 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import torch
 from PIL import Image
-from torch import Tensor
 
 from stargan.bulk import label
-from stargan.media import images
+from stargan.media.images import centre_crop
 from stargan.ui import zero
-from stargan.ui.studio import REFERENCE, SEED, Library, Studio, domain_state, masks_state, masks_switch, sentence
+from stargan.ui.keep import masks_state, masks_switch
+from stargan.ui.library import Library
+from stargan.ui.pictures import UNCHECKED, path_of
+from stargan.ui.source import Source
+from stargan.ui.studio import REFERENCE, SEED, Keep, SourceChoice, StyleChoice
+from stargan.ui.style import domain_state
+from stargan.ui.words import refusal
 
 MOST = 8  # sources, and styles
+Sheet = tuple[Image.Image, str]
 
 
-def tab(library: Library, model: gr.Dropdown) -> None:
-    """Builds the tab inside the Blocks that are open, for the model that is chosen. Its endpoint is /grid."""
-    initial = library.get(library.default)
-    with gr.Row(elem_id="grid"):
-        with gr.Column(min_width=280):
-            sources = gr.File(
-                label=f"Sources, up to {MOST}", file_count="multiple", file_types=["image"], elem_id="grid-sources", height=170
-            )
-            aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares are used as they are.")
-            masks = masks_switch(initial, "grid-masks")
-        with gr.Column(min_width=280):
-            domain = gr.Radio(label="Domain of the styles", elem_id="grid-domain", **domain_state(initial))
-            style_from = gr.Radio([("Seeds", SEED), ("Reference pictures", REFERENCE)], value=SEED, label="Styles from")
-            with gr.Group() as by_seed:
-                count = gr.Slider(1, MOST, 5, step=1, label="Styles")
-                seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=2**31 - 1)
-                dice = gr.Button("⚄ Other styles")
-                psi = gr.Slider(0, 1.5, 1.0, step=0.05, label="Psi")
-            with gr.Group(visible=False) as by_reference:
-                references = gr.File(
-                    label=f"References, up to {MOST}",
-                    file_count="multiple",
-                    file_types=["image"],
-                    elem_id="grid-references",
-                    height=170,
-                )
-            with gr.Row():
-                make = gr.Button("Make grid", variant="primary", elem_id="make-grid")
-                cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
-    result = gr.Image(
-        label="Sources down, styles across",
-        alt_text="The grid",
-        elem_id="grid-result",
-        interactive=False,
-        format="png",
-        buttons=["download", "fullscreen"],
-    )
-    status = gr.Markdown("", elem_id="grid-status")
-    cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come
+@dataclass(frozen=True)
+class Order:
+    """What a grid is to hold. sources and references: files."""
+
+    model: str
+    sources: Sequence[str]
+    domain: str
+    style_from: str = SEED
+    count: int = 5
+    seed: float | None = 0
+    psi: float = 1.0
+    references: Sequence[str] = ()
+    masks: bool = True
+    aligned: bool = True
+
+    @property
+    def styles(self) -> list[StyleChoice]:
+        """Of the columns; ValueError where there are too many or none."""
+        if self.style_from == SEED:
+            first = -1 if self.seed is None else int(self.seed)
+            return [StyleChoice(self.domain, SEED, seed) for seed in range(first, first + self.count)]
+        if not 1 <= len(self.references) <= MOST:
+            raise ValueError(f"there are {len(self.references)} references; give 1 to {MOST}")
+        return [StyleChoice(self.domain, REFERENCE, reference=path) for path in self.references]
+
+
+def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
+    """The function that gives the sheet after each source, and a sentence on how it goes; ValueError where nothing can be made."""
 
     @zero.gpu(seconds=60)
-    def grid(
-        sources: list[str] | None, domain: str, style_from: str, count: float, seed: float | None, psi: float,
-        references: list[str] | None, masks: bool, aligned: bool, model: str,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> Iterator[tuple[Image.Image, str]]:  # fmt: skip
-        """Every source in every style. Rows are shown as they are made; pictures that cannot be used are named at the end."""
-        try:
-            studio = library.get(model)
-            columns = _styles(studio, domain, style_from, int(count), seed, psi, references or [], aligned)
-            yield from rows(studio, sources or [], columns, masks, aligned, progress)
-        except ValueError as error:
-            raise sentence(error) from None
+    def sheets(order: Order) -> Iterator[Sheet]:
+        if not 1 <= len(order.sources) <= MOST:
+            raise ValueError(f"there are {len(order.sources)} sources; give 1 to {MOST}")
+        studio, keep = library.get(order.model), Keep(order.masks)
+        size = studio.model.config.image_size
+        choices = order.styles
+        codes = torch.stack([studio.style(choice, order.psi, order.aligned) for choice in choices])
+        heads = [
+            label(f"seed {int(choice.seed or 0)}", size) if choice.kind == SEED
+            else studio.prepare(SourceChoice(choice.reference, order.aligned)).image
+            for choice in choices
+        ]  # fmt: skip
+        done: list[list[Image.Image]] = []
+        failures: list[str] = []
+        for i, path in enumerate(order.sources, 1):
+            source = SourceChoice(path, order.aligned)
+            try:
+                done.append([studio.prepare(source).image, *studio.decode(studio.encode(source, keep), codes)])
+            except ValueError as error:
+                failures.append(f"Source {i} was left out: {error}.")
+            if done:
+                yield _sheet(size, heads, done), "  \n".join([f"{i} of {len(order.sources)} sources", *failures])
+        if not done:
+            raise ValueError(" ".join(failures))
 
-    running = make.click(
-        grid, [sources, domain, style_from, count, seed, psi, references, masks, aligned, model], [result, status], api_name="grid"
-    )
-    make.click(lambda: gr.update(visible=False), None, cancelled, api_visibility="private")
-    cancel.click(lambda: gr.update(visible=True), None, cancelled, cancels=[running], api_visibility="private")
-    model.change(
-        lambda name: (gr.update(**domain_state(library.get(name))), gr.update(**masks_state(library.get(name)))),
-        model,
-        [domain, masks],
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    dice.click(lambda: random.randrange(2**31 - MOST), None, seed, api_visibility="private")
-    style_from.change(
-        lambda value: (gr.update(visible=value == SEED), gr.update(visible=value == REFERENCE)),
-        style_from,
-        [by_seed, by_reference],
-        api_visibility="private",
-    )
-
-
-def _styles(
-    studio: Studio, domain: str, style_from: str, count: int, seed: float | None, psi: float, references: list[str], aligned: bool
-) -> list[tuple[Image.Image, Tensor]]:
-    """Styles, each with the picture that stands above its column."""
-    size = studio.model.config.image_size
-    if style_from == SEED:
-        first = -1 if seed is None else int(seed)
-        return [(label(f"seed {s}", size), studio.style(domain, SEED, s, psi, [], aligned)[0]) for s in range(first, first + count)]
-    if not 1 <= len(references) <= MOST:
-        raise ValueError(f"there are {len(references)} references; give 1 to {MOST}")
-    return [(studio.prepare(r, aligned).image, studio.style(domain, REFERENCE, 0, psi, [(r, 1.0)], aligned)[0]) for r in references]
-
-
-def rows(
-    studio: Studio, sources: list[str], columns: list[tuple[Image.Image, Tensor]], masks: bool, aligned: bool, progress: gr.Progress
-) -> Iterator[tuple[Image.Image, str]]:
-    """The sheet after each source, and a sentence on how it goes. ValueError where nothing can be made."""
-    if not 1 <= len(sources) <= MOST:
-        raise ValueError(f"there are {len(sources)} sources; give 1 to {MOST}")
-    size = studio.model.config.image_size
-    styles = torch.stack([style for _, style in columns])
-    done: list[list[Image.Image]] = []
-    failures: list[str] = []
-    for i, path in enumerate(sources, 1):
-        progress((i - 1, len(sources)), unit="sources")
-        try:
-            prepared = studio.prepare(path, aligned)
-            encoded = studio.translator.with_masks(prepared.encoded, masks)
-            done.append([prepared.image, *(images.to_pil(x) for x in studio.translator.decode(encoded, styles))])
-        except ValueError as error:
-            failures.append(f"Source {i} was left out: {error}.")
-        if done:
-            yield _sheet(size, [head for head, _ in columns], done), "  \n".join([f"{i} of {len(sources)} sources", *failures])
-    if not done:
-        raise ValueError(" ".join(failures))
+    return sheets
 
 
 def _sheet(size: int, heads: list[Image.Image], done: list[list[Image.Image]]) -> Image.Image:
     sheet = Image.new("RGB", (size * (1 + len(heads)), size * (1 + len(done))), "white")
     for x, head in enumerate(heads, 1):
-        sheet.paste(head, (size * x, 0))
+        sheet.paste(centre_crop(head, size), (size * x, 0))
     for y, row in enumerate(done, 1):
         for x, picture in enumerate(row):
             sheet.paste(picture, (size * x, size * y))
     return sheet
+
+
+def _files(name: str, elem_id: str) -> gr.File:
+    return gr.File(label=name, file_count="multiple", file_types=["image"], elem_id=elem_id, height=170)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tab's widgets; more are sources beside the one above the tabs."""
+
+    source: Source
+    model: gr.Dropdown
+    sheets: Callable[[Order], Iterator[Sheet]]
+    more: gr.File
+    masks: gr.Checkbox
+    domain: gr.Radio
+    style_from: gr.Radio
+    by: tuple[gr.Group, gr.Group]
+    count: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    psi: gr.Slider
+    references: gr.File
+    make: gr.Button
+    cancel: gr.Button
+    result: gr.Image
+    status: gr.Markdown
+    cancelled: gr.Markdown
+
+    @classmethod
+    def build(cls, library: Library, source: Source, model: gr.Dropdown, sheets: Callable[[Order], Iterator[Sheet]]) -> Grid:
+        studio = library.get(library.default)
+        with gr.Row(elem_id="grid"):
+            with gr.Column(min_width=280):
+                more = _files(f"Further sources, up to {MOST} in all", "grid-sources")
+                masks = masks_switch(studio, "grid-masks")
+            with gr.Column(min_width=280):
+                domain = gr.Radio(label="Domain of the styles", elem_id="grid-domain", **domain_state(studio))
+                kinds = [("Seeds", SEED), ("Reference pictures", REFERENCE)]
+                style_from = gr.Radio(kinds, value=SEED, label="Styles from")
+                with gr.Group() as by_seed:
+                    count = gr.Slider(1, MOST, 5, step=1, label="Styles")
+                    seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=2**31 - 1)
+                    dice = gr.Button("Other seeds")
+                    psi = gr.Slider(0, 1.5, 1.0, step=0.05, label="Strength of the styles")
+                with gr.Group(visible=False) as by_reference:
+                    references = _files(f"References, up to {MOST}", "grid-references")
+                with gr.Row():
+                    make = gr.Button("Make grid", variant="primary", elem_id="make-grid")
+                    cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
+        result = gr.Image(
+            label="Sources down, styles across", alt_text="The grid", elem_id="grid-result", interactive=False, format="png",
+            buttons=["download", "fullscreen"], visible=False,
+        )  # fmt: skip
+        status = gr.Markdown("", elem_id="grid-status")
+        cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come
+        by = by_seed, by_reference
+        return cls(
+            source, model, sheets, more, masks, domain, style_from, by, count, seed, dice, psi, references, make, cancel, result,
+            status, cancelled,
+        )  # fmt: skip
+
+    def wire(self, library: Library) -> None:
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+        own = ("more", "masks", "domain", "style_from", "count", "seed", "psi", "references", "model")
+        inputs = {name: getattr(self, name) for name in own} | self.source.inputs
+        drawn = [self.result, self.status]
+        running = self.make.click(self.draw, inputs_kwargs=inputs, outputs=drawn, api_visibility="private", **UNCHECKED)
+        self.make.click(lambda: gr.update(visible=False), None, self.cancelled, **quiet)
+        self.cancel.click(lambda: gr.update(visible=True), None, self.cancelled, cancels=[running], **quiet)
+        self.dice.click(lambda: random.randrange(2**31 - MOST), None, self.seed, **quiet)
+        self.style_from.change(
+            lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE)], self.style_from, list(self.by), **quiet
+        )
+
+        def follow(name: str, domain: str) -> tuple[Any, Any]:
+            studio = library.get(name)
+            return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio))
+
+        self.model.change(follow, [self.model, self.domain], [self.domain, self.masks], **quiet)
+
+    def draw(
+        self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        **values: Any,
+    ) -> Iterator[tuple[Any, str]]:  # fmt: skip
+        """Every source in every style. Rows are shown as they are made; pictures that cannot be used are named at the end."""
+        source = self.source.read(values)
+        sources = [path for path in (source.path, *map(path_of, more or [])) if path is not None]
+        order = Order(
+            sources=sources, references=[str(path_of(file)) for file in references or []], count=int(count), aligned=source.aligned,
+            **{name: values[name] for name in ("model", "domain", "style_from", "seed", "psi", "masks")},
+        )  # fmt: skip
+        try:
+            for i, (sheet, words) in enumerate(self.sheets(order)):
+                progress((i + 1, len(sources)), unit="sources")
+                yield gr.update(value=sheet, visible=True), words
+        except ValueError as error:
+            raise refusal(error) from None

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from stargan import zoo
-from stargan.ui.studio import Library, sentence
+from stargan.ui.library import Library
+from stargan.ui.words import refusal
 
 OTHER = "hub"
 
@@ -49,9 +50,9 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
         try:
             library.fetch(name, accepted, show)
         except zoo.LicenceNotAccepted as error:
-            raise sentence(ValueError(f"{error.entry.name} is under {error.entry.licence}; accept the licence first")) from None
+            raise refusal(ValueError(f"{error.entry.name} is under {error.entry.licence}; accept the licence first")) from None
         except ValueError as error:
-            raise sentence(error) from None
+            raise refusal(error) from None
         return gr.update(choices=library.names(), value=name)
 
     get.click(fetch, [which, address, accepted], chosen, api_visibility="private", show_progress_on=get)

@@ -17,11 +17,12 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
     options: tuple[tuple[str, type, str, str], ...] = (
         ("model", str, zoo.DEFAULT, "name or file of a model"),
         ("host", str, "127.0.0.1", "address to listen on"),
-        ("port", int, "7860", "port to listen on"),
+        ("port", int, "0", "port to listen on; 0: 7860, or the next one that is free"),
         ("hosts", str, "", "further names under which the page is reached, such as a proxy's, with commas between them"),
         ("max-queue", int, "64", "calls that may wait"),
         ("threads", int, "0", "threads that translate; 0: as many as are fastest"),
         ("keep", float, "60", "minutes after which uploads and results are deleted"),
+        ("live", float, "120" if "SPACE_ID" in os.environ else "0", "seconds after which a camera is stopped; 0: never"),
         ("auth", str, "", "user:password that a visitor has to give; empty: nothing"),
         ("data", str, str(places.data()), "folder of prepared data folders, where the Train tab puts uploads too"),
     )

@@ -1,254 +1,272 @@
-"""The Translate tab: a source, a domain, a style, and the result to compare."""
+"""The Translate tab: the source between two styles, large, moving with the slider."""
 
 from __future__ import annotations
 
-import random
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from stargan import styles, zoo
-from stargan.faces.masks import PARTS
-from stargan.files import places
-from stargan.ui import zero
-from stargan.ui.studio import (
-    PASTED,
-    REFERENCE,
-    SEED,
-    Library,
-    Outcome,
-    Studio,
-    domain_state,
-    masks_state,
-    masks_switch,
-    picture_input,
-    sentence,
-)
+from stargan import styles
+from stargan.ui.first import First
+from stargan.ui.keep import KeepInput
+from stargan.ui.pictures import JS, UNCHECKED, address, tiles
+from stargan.ui.result import Result, Session
+from stargan.ui.scene import CORNERS, Scene
+from stargan.ui.source import Source
+from stargan.ui.studio import PASTED, Studio, StyleChoice
+from stargan.ui.style import OFFERED, StyleInput, domain_state, label
+from stargan.ui.words import refusal, sentence
+from stargan.ui.work import Work
 
-MAX_SEED = 2**31 - 1
-OTHERS = 8  # styles to choose from
-BLENDED = 3  # references
+BEGIN = "Drop a portrait above, or take an example, to begin."
+SQUARE = """
+<div class="pad">
+  <span class="corner a">A</span><span class="corner b">B</span><span class="corner c">C</span><span class="corner d">D</span>
+  <div class="point" role="slider" tabindex="0" aria-label="Place between the styles A, B, C and D" aria-valuemin="0"
+    aria-valuemax="100"></div>
+</div>
+"""
 
 
-def tab(library: Library, model: gr.Dropdown) -> None:
-    """Builds the tab inside the Blocks that are open, for the model that is chosen. Its endpoint is /translate."""
-    initial = library.get(library.default)
-    with gr.Row(elem_id="translate"):
-        with gr.Column(min_width=280):
-            source = picture_input("Source portrait", "source", 300)
-            aligned = gr.Checkbox(True, label="Align the face", info="Off: the picture's central square is used as it is.")
+def quiet(**more: Any) -> dict[str, Any]:
+    return {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"} | UNCHECKED | more
+
+
+@dataclass(frozen=True)
+class Translate:
+    """The tab's widgets, its handlers, and the inputs that other parts share with it."""
+
+    work: Work
+    source: Source
+    model: gr.Dropdown
+    result: Result
+    corners: tuple[StyleInput, ...]
+    position: gr.Slider
+    square: gr.HTML
+    strength: gr.Slider
+    keep: KeepInput
+    kept: gr.HTML
+    written: gr.Textbox
+    home: gr.Radio
+    back: gr.Button
+    again: gr.Image
+
+    @classmethod
+    def build(cls, work: Work, source: Source, model: gr.Dropdown, first: First) -> Translate:
+        studio, scene = work.library.get(work.library.default), first.scene
+        with gr.Row(elem_id="translate"):
+            a = StyleInput.build("a", studio, scene.corners[0], first.rows[0])
+            with gr.Column(min_width=300, scale=3, elem_id="middle"):
+                position = gr.Slider(
+                    0, 1, scene.x, step=0.01, label="From style A to style B", elem_id="position", buttons=[], render=False
+                )
+                result = Result.build(source.folder, first.result, position)
+                strength = gr.Slider(
+                    0, 1.5, 1.0, step=0.05, label="Strength of the style", elem_id="strength",
+                    info="0 is the mean style of the domain, above 1 exaggerates.",
+                )  # fmt: skip
+                keep = KeepInput.build(studio)
+                square, c, d = cls._square(studio, scene)
+                more = cls._more(studio)
+            b = StyleInput.build("b", studio, scene.corners[1], first.rows[1])
+        return cls(work, source, model, result, (a, b, c, d), position, square, strength, keep, *more)
+
+    @staticmethod
+    def _square(studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
+        with gr.Accordion("Square of four styles", open=False, elem_id="square-of-styles"):
+            gr.Markdown("The upper edge is the slider from A to B. Further down, the styles C and D come in.")
+            square = gr.HTML(
+                {"x": scene.x, "y": 0.0}, label="Square of styles", elem_id="square", html_template=SQUARE,
+                js_on_load=(JS / "square.js").read_text(), apply_default_css=False,
+            )  # fmt: skip
             with gr.Row():
-                crop = gr.Image(
-                    label="Aligned",
-                    alt_text="The face as the model sees it",
-                    elem_id="crop",
-                    interactive=False,
-                    height=170,
-                    min_width=120,
-                    buttons=[],
-                )
-                overlay = gr.Image(
-                    label="Kept",
-                    alt_text="What of the face is kept, in orange",
-                    elem_id="overlay",
-                    interactive=False,
-                    height=170,
-                    min_width=120,
-                    buttons=[],
-                )
-            masks = masks_switch(initial, "masks")
-            switches, strengths = _parts(initial)
-        with gr.Column(min_width=280):
-            domain = gr.Radio(label="Domain", elem_id="domain", **domain_state(initial))
-            kinds = [("Seed", SEED), ("Reference picture", REFERENCE), ("Pasted style", PASTED)]
-            style_from = gr.Radio(kinds, value=SEED, label="Style from")
-            with gr.Group() as by_seed:
-                with gr.Row():
-                    seed = gr.Number(0, label="Seed", elem_id="seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120)
-                    dice = gr.Button("⚄ Another style", elem_id="dice", min_width=120)
-                psi = gr.Slider(
-                    0, 1.5, 1.0, step=0.05, label="Psi", elem_id="psi", info="0 is the domain's mean style, above 1 exaggerates."
-                )
-            with gr.Group(visible=False) as by_reference:
-                references, weights = _references()
-            with gr.Group(visible=False) as by_paste:
-                pasted = gr.Textbox(
-                    "", label="A style as JSON", elem_id="pasted", lines=3, max_lines=3, placeholder='{"style": [...]}'
-                )
-            others = gr.Gallery(
-                label="Other styles", elem_id="others", columns=4, height=220, allow_preview=False, interactive=False, buttons=[]
-            )
-            first = gr.State(1)
-            more = gr.Button("Eight more", elem_id="more")
-        with gr.Column(min_width=300):
-            result = gr.ImageSlider(
-                label="Before and after", elem_id="result", type="pil", format="png", interactive=False, height=420, max_height=420
-            )
-            status = gr.Markdown("Drop a portrait to begin.", elem_id="status")
-            button = gr.Button("Translate", variant="primary", elem_id="go")
-            with gr.Accordion("Style as JSON", open=False):
-                copied = gr.Textbox(
-                    show_label=False, elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"]
-                )
-            with gr.Accordion("Back to the source", open=False):
-                home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(initial, 0))
-                back = gr.Button("Reconstruct", elem_id="reconstruct")
-                again = gr.Image(
-                    label="Reconstruction",
-                    alt_text="The result brought back to the source",
-                    elem_id="again",
-                    interactive=False,
-                    height=260,
-                    buttons=["download"],
-                )
+                c = StyleInput.build("c", studio, scene.corners[2], None)
+                d = StyleInput.build("d", studio, scene.corners[3], None)
+        return square, c, d
 
-    shared: list[Any] = [source, domain, style_from, seed, psi, references[0], masks, aligned, pasted, model]
-    inputs: list[Any] = [*shared, *references[1:], *weights, *switches, *strengths]
+    @staticmethod
+    def _more(studio: Studio) -> tuple[Any, ...]:
+        with gr.Accordion("What is kept", open=False):
+            kept = gr.HTML("", elem_id="kept")
+        with gr.Accordion("Style as JSON", open=False):
+            written = gr.Textbox(
+                label="The style of the picture", elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"]
+            )
+        with gr.Accordion("Back to the source", open=False):
+            home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(studio, studio.domains[0]))
+            back = gr.Button("Reconstruct", elem_id="reconstruct")
+            again = gr.Image(
+                label="Reconstruction", alt_text="The result brought back to the source", elem_id="again", interactive=False,
+                height=260, buttons=["download"],
+            )  # fmt: skip
+        return kept, written, home, back, again
 
-    def outcome(values: tuple[Any, ...]) -> Outcome:
-        source, domain, style_from, seed, psi, reference, masks, aligned, pasted, name, *rest = values
-        studio = library.get(name)
-        files, shares, on, strength = [reference, *rest[:2]], rest[2:5], rest[5:10], rest[10:15]
-        parts = {part: s if o else 0.0 for part, o, s in zip(PARTS, on, strength, strict=True)}
-        blend = list(zip(files, shares, strict=True))
-        return studio.translate(
-            source, aligned, lambda: studio.style(domain, style_from, seed, psi, blend, aligned, pasted), masks, parts
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What handlers take by name, for `read`."""
+        own = {"model": self.model, "position": self.position, "square": self.square, "strength": self.strength}
+        styles = {name: widget for corner in self.corners for name, widget in corner.inputs.items()}
+        return own | self.source.inputs | styles | self.keep.inputs
+
+    def read(self, values: dict[str, Any]) -> Scene:
+        corners = tuple(corner.read(values) for corner in self.corners)
+        y = float((values["square"] or {}).get("y", 0))
+        source, keep = self.source.read(values), self.keep.read(values)
+        return Scene(values["model"], source, corners, values["position"], y, values["strength"], keep)
+
+    def wire(self, page: gr.Blocks) -> None:
+        result, inputs = self.result, self.inputs
+        changes = [*self.source.changes, *self.keep.changes, self.strength.change, self.model.change]
+        styled = [change for corner in self.corners for change in corner.changes]
+        shown = [result.viewer, result.status]
+        gr.on(
+            [self.position.change, self.square.input, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **quiet()
         )
+        offering = {name: inputs[name] for name in (*self.source.inputs, *self.keep.inputs, "strength", "model")}
+        for corner in self.corners:
+            corner.wire(self.offer, offering, changes)
+        # The point in the square and the slider tell each other, in the browser alone.
+        self.square.input(None, self.square, self.position, js="value => value.x", **quiet())
+        self.position.change(
+            None, [self.position, self.square], self.square, js="(x, value) => ({x, y: value ? value.y : 0})", **quiet()
+        )
+        followers = [*(corner.domain for corner in self.corners), self.home, *self.keep.shown]
+        self.model.change(
+            self.follow, [self.model, *(corner.domain for corner in self.corners)], followers, **quiet(trigger_mode="multiple")
+        )
+        self._wire_result(page)
 
-    @zero.gpu(seconds=20)
-    def everything(*values: Any) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:
+    def _wire_result(self, page: gr.Blocks) -> None:
+        result, inputs, taken = self.result, self.inputs, {"session": self.result.session, **self.inputs}
+        once: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": result.status}
+        once |= UNCHECKED
+        rested = result.viewer.rest(
+            self.rest, inputs_kwargs=taken, outputs=[result.session, result.link, self.written, self.kept], **quiet()
+        )
+        # Only the browser knows at which address the page stands.
+        here = "query => query.includes('://') ? query : location.origin + location.pathname + '?' + query"
+        rested.then(None, result.link, result.link, js=here, **quiet())
+        seeds = [self.corners[0].seed, self.corners[1].seed]
+        result.viewer.next(self.next_style, [self.position, *seeds], seeds, **quiet())
+        result.download.click(self.download, inputs_kwargs=inputs, outputs=result.saver, **once)
+        result.together.click(self.all, result.session, result.saver, **once)
+        result.as_source.click(self.use_as_source, inputs_kwargs=inputs, outputs=[self.source.photo, self.source.aligned], **once)
+        result.as_style.click(
+            self.use_as_style, inputs_kwargs=inputs, outputs=[*self.corners[0].shown, self.position, self.square], **once
+        )
+        self.back.click(self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
+        page.load(self.restore, inputs_kwargs=inputs, outputs=self.restored, **quiet())
+
+    @property
+    def restored(self) -> list[Any]:
+        own = [self.model, self.position, self.square, self.strength]
+        return [*own, *(widget for corner in self.corners for widget in corner.shown), *self.keep.shown]
+
+    def show(self, **values: Any) -> tuple[Any, Any]:
+        """The picture of the scene; where something is wrong, none, so that nobody takes an earlier one for it."""
+        scene = self.read(values)
         try:
-            done = outcome(values)
+            if scene.source.path is None:
+                return Result.value(None, None), BEGIN
+            if scene.waits or not scene.knows(self.work.library.get(scene.model)):
+                return gr.skip(), gr.skip()
+            made = self.work.picture(scene)
+            return Result.value(made.source, made.image), made.words
         except ValueError as error:
-            raise sentence(error) from None
-        text = styles.to_json(done.style, library.get(values[9]).model, values[1])
-        return (done.source, done.image), done.source, done.overlay, done.status, text
+            return Result.value(None, None), sentence(error)
 
-    def translate(
-        source: str | None, domain: str, style_from: str, seed: float | None, psi: float, reference: str | None, masks: bool,
-        aligned: bool, pasted: str, model: str, keep_eyes: bool, keep_brows: bool, keep_nose: bool, keep_mouth: bool,
-        keep_jaw: bool, eyes: float, brows: float, nose: float, mouth: float, jaw: float,
-    ) -> tuple[tuple[Image.Image, Image.Image], Image.Image, Image.Image | None, str, str]:  # fmt: skip
-        """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style."""
-        blend = [None] * (BLENDED - 1) + [1.0] * BLENDED
-        parts = keep_eyes, keep_brows, keep_nose, keep_mouth, keep_jaw, eyes, brows, nose, mouth, jaw
-        return everything(source, domain, style_from, seed, psi, reference, masks, aligned, pasted, model, *blend, *parts)
-
-    outputs = [result, crop, overlay, status, copied]
-    # Where somebody has to wait, the status says how long, and the pictures stay to be seen.
-    waiting: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": status}
-    button.click(everything, inputs, outputs, api_visibility="private", **waiting)
-    # A caller would have to name every picture box, so the endpoint has one reference alone.
-    gr.Button(visible=False).click(translate, [*shared, *switches, *strengths], outputs, api_name="translate")
-
-    def live(*values: Any) -> Any:
-        # Before there is anything to translate, moving a slider is no mistake.
-        no_reference = values[2] == REFERENCE and all(values[i] is None for i in (5, 10, 11))
-        waits = no_reference or (values[2] == PASTED and not values[8].strip())
-        return [gr.skip()] * len(outputs) if values[0] is None or waits else everything(*values)
-
-    gr.on(
-        [c.change for c in inputs if c is not model],
-        live,
-        inputs,
-        outputs,
-        api_visibility="private",
-        trigger_mode="always_last",
-        **waiting,
-    )
-
-    @zero.gpu(seconds=20)
-    def eight(source: str, domain: str, first: int, masks: bool, aligned: bool, model: str) -> list[Image.Image]:
+    def offer(self, first: int, domain: str, **values: Any) -> Any:
+        """The source in the styles of seeds from `first` on."""
+        source, keep = self.source.read(values), self.keep.read(values)
         try:
-            return library.get(model).others(source, domain, first, OTHERS, masks, aligned)
+            if source.path is None or domain not in self.work.library.get(values["model"]).domains:
+                return tiles([], [])
+            seeds = range(first, first + OFFERED)
+            made = self.work.seeds(values["model"], source, keep, domain, seeds, values["strength"])
+            return tiles(made, [label(domain, seed) for seed in seeds])
         except ValueError:
-            return []  # the result says why
+            return tiles([], [])  # the result says why
 
-    def offer(source: str | None, *values: Any) -> Any:
-        return gr.skip() if source is None else eight(source, *values)
-
-    offered = [source, domain, first, masks, aligned, model]
-    gr.on(
-        [c.change for c in (source, domain, first, masks, aligned)],
-        offer,
-        offered,
-        others,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
-    more.click(lambda: random.randrange(MAX_SEED - OTHERS), None, first, api_visibility="private")
-
-    def choose(first: int, event: gr.SelectData) -> tuple[int, str, float]:
-        return first + event.index, SEED, 1.0
-
-    others.select(choose, first, [seed, style_from, psi], api_visibility="private")
-
-    @zero.gpu(seconds=20)
-    def reconstruct(*values: Any) -> Image.Image:
-        *given, home = values
+    def rest(self, session: Session, **values: Any) -> tuple[Any, ...]:
+        """What follows a picture that stands: it is in the session, its style can be copied, its link is there."""
+        scene = self.read(values)
         try:
-            done = outcome(tuple(given))
-            return library.get(given[9]).reconstruct(given[0], done.image, home, given[6], given[7])
+            studio = self.work.library.get(scene.model)
+            if scene.waits or not scene.knows(studio):
+                return session, gr.skip(), gr.skip(), gr.skip()
+            made = self.work.picture(scene)
+            session.keep(self.result.save(made.image, scene.domain), scene.domain)
+            over = self.work.overlay(scene)
+            text = styles.to_json(made.style, studio.model, scene.domain)
+            picture = f'<img src="{address(over)}" alt="What of the face is kept, in orange">' if over is not None else ""
+            return session, scene.query(studio), text, picture
+        except ValueError:
+            return session, gr.skip(), gr.skip(), gr.skip()  # the status says why
+
+    @staticmethod
+    def next_style(position: float, a: float | None, b: float | None) -> tuple[Any, Any]:
+        """The next seed of the style that is nearer."""
+        return (StyleInput.next_seed(a), gr.skip()) if position < 0.5 else (gr.skip(), StyleInput.next_seed(b))
+
+    def download(self, **values: Any) -> dict[str, str]:
+        scene = self.read(values)
+        try:
+            return Result.handed(self.result.save(self.work.picture(scene).image, f"stargan-{scene.domain}"))
         except ValueError as error:
-            raise sentence(error) from None
+            raise refusal(error) from None
 
-    back.click(reconstruct, [*inputs, home], again, api_visibility="private")
-    dice.click(lambda: random.randrange(MAX_SEED), None, seed, api_visibility="private")
+    def all(self, session: Session) -> dict[str, str]:
+        try:
+            return self.result.zipped(session)
+        except ValueError as error:
+            raise refusal(error) from None
 
-    def follow(name: str) -> list[Any]:
-        studio = library.get(name)
-        masked = gr.update(interactive=studio.has_masks)
-        states = domain_state(studio), domain_state(studio, 0), masks_state(studio)
-        return [*(gr.update(**state) for state in states), *[masked] * 2 * len(PARTS)]
+    def use_as_source(self, **values: Any) -> tuple[str, bool]:
+        """The result as the source: it is a square already."""
+        try:
+            return str(self.result.save(self.work.picture(self.read(values)).image, "result")), False
+        except ValueError as error:
+            raise refusal(error) from None
 
-    followers = [domain, home, masks, *switches, *strengths]
-    # First the domains, which another model may not know.
-    moved = model.change(follow, model, followers, api_visibility="private", show_progress="hidden")
-    moved.then(live, inputs, outputs, api_visibility="private", trigger_mode="always_last", **waiting)
-    moved.then(offer, offered, others, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
-    style_from.change(
-        lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE, PASTED)],
-        style_from,
-        [by_seed, by_reference, by_paste],
-        api_visibility="private",
-    )
-    if examples := sorted(str(p) for p in (places.weights() / zoo.DEFAULT / "examples").glob("*.jpg")):
-        gr.Examples(examples, source, label="Portraits made by this model", examples_per_page=12)
+    def use_as_style(self, **values: Any) -> list[Any]:
+        """The result's style as style A, to go on from there."""
+        scene = self.read(values)
+        try:
+            studio = self.work.library.get(scene.model)
+            text = styles.to_json(scene.style(studio), studio.model, scene.domain)
+            chosen = StyleChoice(scene.domain, PASTED, scene.corners[0].seed, scene.corners[0].reference, text)
+            return [*StyleInput.show(chosen, studio), 0.0, {"x": 0.0, "y": 0.0}]
+        except ValueError as error:
+            raise refusal(error) from None
 
+    def reconstruct(self, home: str, **values: Any) -> Image.Image:
+        scene = self.read(values)
+        try:
+            return self.work.reconstruct(scene, self.work.picture(scene).image, home)
+        except ValueError as error:
+            raise refusal(error) from None
 
-def _parts(studio: Studio) -> tuple[list[gr.Checkbox], list[gr.Slider]]:
-    """A switch and a strength for each facial part."""
-    switches, strengths = [], []
-    with gr.Accordion("Parts of the face", open=False, elem_id="parts"):
-        for part in PARTS:
-            with gr.Row(equal_height=True):
-                switches.append(
-                    gr.Checkbox(True, label=f"Keep {part}", elem_id=f"keep-{part}", interactive=studio.has_masks, min_width=100)
-                )
-                strengths.append(
-                    gr.Slider(
-                        0,
-                        1,
-                        1.0,
-                        step=0.05,
-                        label=part.capitalize(),
-                        elem_id=f"part-{part}",
-                        interactive=studio.has_masks,
-                        min_width=140,
-                        buttons=[],
-                    )
-                )
-    return switches, strengths
+    def follow(self, model: str, *domains: str) -> list[Any]:
+        """What another model offers; a domain that it has, too, stays chosen."""
+        studio = self.work.library.get(model)
+        chosen = [gr.update(**domain_state(studio, domain)) for domain in domains]
+        return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.follow(studio)]
 
-
-def _references() -> tuple[list[gr.Image], list[gr.Slider]]:
-    """Pictures to take a style from; the further ones are blended in by weight."""
-    pictures = [picture_input("Reference portrait", "reference", 240)]
-    with gr.Accordion("Blend several references", open=False, elem_id="blend"):
-        weights = [gr.Slider(0, 1, 1.0, step=0.05, label="Weight of the first")]
-        for i in range(2, BLENDED + 1):
-            pictures.append(picture_input(f"Reference {i}", f"reference-{i}", 160))
-            weights.append(gr.Slider(0, 1, 1.0, step=0.05, label=f"Weight of reference {i}"))
-    return pictures, weights
+    def restore(self, request: gr.Request, **values: Any) -> Any:
+        """The scene of the link by which the page was opened."""
+        query: Mapping[str, str] = dict(request.query_params)
+        if not set(CORNERS) & set(query):
+            return [gr.skip()] * len(self.restored)
+        try:
+            model = query.get("model", values["model"])
+            studio = self.work.library.get(model)
+            scene = self.read(values).linked(studio, query)
+        except ValueError as error:
+            gr.Warning(sentence(error), title="")
+            return [gr.skip()] * len(self.restored)
+        corners = [update for choice in scene.corners for update in StyleInput.show(choice, studio)]
+        own = [model, scene.x, {"x": scene.x, "y": scene.y}, scene.strength]
+        return [*own, *corners, *KeepInput.show(scene.keep)]

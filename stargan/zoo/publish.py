@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     pass
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE", "docs/architecture.md")
-SOURCES = {"stargan": (".py", ".css"), "train": (".py", ".yaml"), "weights": (".safetensors", ".json", ".md", ".jpg", ".png")}
+SOURCES = {
+    "stargan": (".py", ".css", ".js", ".webp", ".md"),
+    "train": (".py", ".yaml"),
+    "weights": (".safetensors", ".json", ".md", ".jpg", ".png"),
+}
 LARGE = ".safetensors"  # goes by LFS
 # By the first line a folder is known that this has written, and that it may write anew.
 MARK = "# Written by `python -m stargan publish`, which may write this folder anew."

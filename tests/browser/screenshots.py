@@ -7,29 +7,35 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from playwright.sync_api import sync_playwright
 from served import launched, opened, served, to_tab
-from skimage import data
+from test_clip_tab import film as clip
+from test_live import FAKE, FRAMES
+from test_live import film as moving
 
-SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+SCREENS = {"desktop": (1280, 900), "tablet": (768, 1024), "phone": (375, 812)}
 
 
-def fill(page: Any, tab: str, portrait: str) -> None:
+TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
+
+
+def fill(page: Any, tab: str, work: Path) -> None:
     """Something to see in a tab."""
     if tab == "Translate":
-        page.locator("#source input[type=file]").first.set_input_files(portrait)
-        page.wait_for_function("document.querySelectorAll('#result img').length >= 2")
-        page.wait_for_function("document.querySelectorAll('#others img').length == 8")
-        page.get_by_role("button", name="Parts of the face").click()
-    elif tab == "Interpolate":
-        page.locator("#interpolate-source input[type=file]").first.set_input_files(portrait)
-        page.locator("#strip img").first.wait_for()
+        page.locator("#result .handle").focus()
+        for _ in range(6):
+            page.keyboard.press("ArrowRight")
+    elif tab == "Live":
+        page.get_by_role("button", name="Start the camera").click()
+        page.wait_for_function(f"{FRAMES} >= 4", timeout=90_000)
+    elif tab == "Clip":
+        page.locator("#clip-source input[type=file]").set_input_files(str(work / "clip.mp4"))
+        page.locator("#clip-source").get_by_text("clip").first.wait_for()
+        page.get_by_role("button", name="Translate the clip").click()
+        page.get_by_text("A face in").wait_for(timeout=120_000)
     elif tab == "Grid":
-        page.locator("#grid-sources input[type=file]").first.set_input_files(portrait)
-        page.locator("#grid-sources").get_by_text("portrait").first.wait_for()
         page.get_by_role("button", name="Make grid").click()
-        page.get_by_text("1 of 1 sources").wait_for()
+        page.get_by_text("1 of 1 sources").wait_for(timeout=90_000)
     elif tab == "Train":
         page.locator("#train-state p").first.wait_for()
     page.wait_for_timeout(1500)
@@ -41,15 +47,15 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (address, _), sync_playwright() as playwright:
-        portrait = str(Path(work) / "portrait.jpg")
-        Image.fromarray(data.astronaut()).save(portrait)
-        browser = launched(playwright.chromium)
+        camera = moving(Path(work) / "camera.mjpeg")
+        clip(Path(work) / "clip.mp4", 10)
+        browser = launched(playwright.chromium, *FAKE, f"--use-file-for-fake-video-capture={camera}")
         for screen, (width, height) in SCREENS.items():
             for theme in ("light", "dark"):
                 page = opened(browser, address, width, height, theme)
-                for tab in ("Translate", "Interpolate", "Grid", "Train", "About"):
+                for tab in TABS:
                     to_tab(page, tab)
-                    fill(page, tab, portrait)
+                    fill(page, tab, Path(work))
                     page.screenshot(path=out / f"{tab.lower()}-{screen}-{theme}.png", full_page=True)
                     wide = page.evaluate("document.documentElement.scrollWidth")
                     print(f"{tab} {screen} {theme}: {wide} px wide{' (too wide)' if wide > width else ''}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import os
@@ -31,6 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 180  # seconds
+WAIT = 90_000  # ms
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def opened(browser: Any, address: str, width: int = 1280, height: int = 900, the
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(f"{address}/?__theme={theme}")
-    page.get_by_role("button", name="Translate", exact=True).wait_for()
+    page.locator("#result .after img").wait_for()
     return page
 
 
@@ -93,9 +95,50 @@ def to_tab(page: Any, name: str) -> None:
     tab.click()
 
 
+def upload(page: Any, path: Path, box: str = "#source") -> None:
+    """Puts a file into a box."""
+    page.locator(f"{box} input[type=file]").first.set_input_files(str(path))
+
+
 def pixels(page: Any, url: str) -> np.ndarray:
     """A picture of the page, (height, width, 3) from 0 to 255."""
-    response = page.request.get(url)
-    assert response.ok, f"{url}: {response.status} {response.text()[:200]}"
-    with Image.open(io.BytesIO(response.body())) as picture:
+    if url.startswith("data:"):
+        content = base64.b64decode(url.partition(",")[2])
+    else:
+        response = page.request.get(url)
+        assert response.ok, f"{url}: {response.status} {response.text()[:200]}"
+        content = response.body()
+    with Image.open(io.BytesIO(content)) as picture:
         return np.asarray(picture.convert("RGB"), np.float32)
+
+
+RESULT = "#result .after img"
+
+
+def source(page: Any, box: str = RESULT) -> str:
+    """The address of the picture in a box, once there is one."""
+    image = page.locator(f"{box}[src]").first
+    image.wait_for(timeout=WAIT)
+    return str(image.get_attribute("src"))
+
+
+def settled(page: Any, box: str = RESULT, wait: int = 1500) -> np.ndarray:
+    """The picture that stays when nothing comes any more."""
+    url = source(page, box)
+    while True:
+        page.wait_for_timeout(wait)
+        if (now := source(page, box)) == url:
+            return pixels(page, url)
+        url = now
+
+
+def after(page: Any, change: Any, box: str = RESULT) -> np.ndarray:
+    """The picture that stays in a box after a change, which is another one than before."""
+    before = page.locator(box).first.get_attribute("src") if page.locator(box).count() else None
+    change()
+    page.wait_for_function(
+        "([box, before]) => { const i = document.querySelector(box); return i && i.src && i.src !== before }",
+        arg=[box, before],
+        timeout=WAIT,
+    )
+    return settled(page, box)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from material import portrait
-from served import opened, served, to_tab
+from served import after, opened, served, to_tab
 
 from stargan import zoo
 from stargan.files import places
@@ -85,9 +85,8 @@ def test_a_model_is_trained_stopped_continued_and_used(page: Any, portrait_file:
     page.locator("#model input").click()
     page.get_by_role("option", name=name).click()
     to_tab(page, "Translate")
-    page.get_by_label("warm", exact=True).locator("visible=true").check()
-    page.locator("#source input[type=file]").first.set_input_files(str(portrait_file))
-    page.wait_for_function("document.querySelectorAll('#result img').length >= 2", timeout=LONG)
+    page.locator("#domain-a").get_by_label("warm", exact=True).check()
+    after(page, lambda: page.locator("#source input[type=file]").first.set_input_files(str(portrait_file)))
 
 
 def test_what_cannot_be_trained_is_said(page: Any, tmp_path: Path, archive: Path, name: str) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from stargan import zoo
 from stargan.files import places
-from stargan.ui.studio import Library, sentence
+from stargan.ui.library import Library
+from stargan.ui.words import refusal
 from train.data import own
 from train.data.making import PrepareError
 from train.run.runner import Progress, Runner
@@ -135,20 +136,20 @@ def tab(library: Library, opened: gr.Tab, folders: Path | None) -> None:
             folder = _folder(runner, kind, name, dataset, archive, aligned, round(side * MARGIN))
             runner.start(runner.settings(name, folder, **changes))
         except ValueError as error:
-            raise sentence(error) from None
+            raise refusal(error) from None
         return gr.update(choices=runner.names(), value=name)
 
     def end(name: str | None) -> None:
         try:
             runner.stop(name or "")
         except ValueError as error:
-            raise sentence(error) from None
+            raise refusal(error) from None
 
     def resume(name: str | None, iterations: float | None) -> None:
         try:
             runner.resume(name or "", int(iterations or 0))
         except ValueError as error:
-            raise sentence(error) from None
+            raise refusal(error) from None
 
     def refresh(name: str | None) -> Any:
         known = list(runner.datasets())

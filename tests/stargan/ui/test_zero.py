@@ -85,12 +85,12 @@ _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
 client = Client(url, verbose=False, analytics_enabled=False)
 source = handle_file("source.png")
 out = {}
-(_, after), *_, status, style = client.predict(source=source, reference=None, aligned=False, api_name="/translate")
+(_, after), *_, status, style = client.predict(source=source, aligned=False, api_name="/translate")
 out["status"] = status
 ends = {"reference_a": None, "reference_b": None, "aligned": False}
 client.predict(source=source, **ends, api_name="/interpolate")
 client.predict(source=source, **ends, api_name="/strip")
-video = client.predict(source=source, seconds=0.2, way="", **ends, api_name="/video")
+video = client.predict(source=source, seconds=0.2, **ends, api_name="/video")
 out["video"] = open(video, "rb").read(8)[4:].decode()
 _, out["grid"] = client.predict(sources=[source, source], references=None, aligned=False, api_name="/grid")
 try:
@@ -125,7 +125,7 @@ def test_page_gives_its_work_to_other_processes(folder):
     assert result.returncode == 0, result.stderr
     out = json.loads(result.stdout.splitlines()[-1])
     names = [name for name, _ in out["calls"]]
-    assert names == ["everything", "interpolate", "steps", "film", "grid", "everything"]
+    assert names == ["picture", "overlay", "picture", "steps", "frames", "sheets", "picture"]
     assert all(0 < seconds <= 60 for _, seconds in out["calls"])
     assert "eager" in out["status"] and out["video"] == "ftyp" and out["grid"] == "2 of 2 sources"
     assert out["error"].startswith("There is no source yet")

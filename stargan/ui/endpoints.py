@@ -1,0 +1,157 @@
+"""The endpoints for programs: what the tabs do, with plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from stargan import styles
+from stargan.ui.folder import Folder
+from stargan.ui.grid import Order, Sheet
+from stargan.ui.library import Library
+from stargan.ui.scene import Scene
+from stargan.ui.studio import PASTED, REFERENCE, SEED, Keep, SourceChoice, StyleChoice
+from stargan.ui.way import STEPS, VIDEOS, film, side_by_side
+from stargan.ui.words import refusal
+from stargan.ui.work import Work
+
+MARK = {"_type": "gradio.FileData"}  # by which clients know a file
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Files come and go as Gradio's clients write them: dictionaries with a path in the page's folder."""
+
+    work: Work
+    folder: Folder
+    sheets: Callable[[Order], Iterator[Sheet]]
+
+    @property
+    def library(self) -> Library:
+        return self.work.library
+
+    def build(self) -> None:
+        """Adds them to the Blocks that are open."""
+        for endpoint in (self.translate, self.interpolate, self.strip, self.grid):
+            gr.api(endpoint, api_name=endpoint.__name__)
+        gr.api(self.video, api_name="video", **VIDEOS)
+
+    def given(self, file: dict[str, Any] | None) -> str | None:
+        """The path of a file that a caller has uploaded; ValueError for any other."""
+        if file is None:
+            return None
+        path = file.get("path")
+        if not isinstance(path, str) or not self.folder.holds(path):
+            raise ValueError("a picture has to be uploaded first, as handle_file of gradio_client does")
+        return path
+
+    def made(self, picture: Image.Image, name: str) -> dict[str, Any]:
+        target = self.folder.new(f"{name}.png")
+        picture.save(target)
+        return self.file(str(target))
+
+    @staticmethod
+    def file(path: str) -> dict[str, Any]:
+        return {"path": path, "orig_name": path.rsplit("/", 1)[-1], "meta": MARK}
+
+    def scene(
+        self, model: str, source: dict[str, Any] | None, aligned: bool, ends: Sequence[StyleChoice], keep: Keep, psi: float,
+        x: float,
+    ) -> Scene:  # fmt: skip
+        model = model or self.library.default
+        domains = self.library.get(model).domains
+        known = tuple(
+            StyleChoice(end.domain or domains[-1], end.kind, end.seed, end.reference, end.pasted) for end in ends
+        )  # fmt: skip
+        if not 0 <= x <= 1:
+            raise ValueError(f"the position is {x}; it has to be from 0 (style A) to 1 (style B)")
+        return Scene(model, SourceChoice(self.given(source), aligned), (*known, *known), x, 0.0, psi, keep)
+
+    def end(self, domain: str, style_from: str, seed: float, reference: dict[str, Any] | None, pasted: str = "") -> StyleChoice:
+        if style_from not in (SEED, REFERENCE, PASTED):
+            raise ValueError(f"a style cannot be from {style_from!r}; choose {SEED}, {REFERENCE} or {PASTED}")
+        return StyleChoice(domain, style_from, seed, self.given(reference), pasted)
+
+    def translate(
+        self, source: dict | None = None, domain: str = "", style_from: str = SEED, seed: int = 0, psi: float = 1.0,
+        reference: dict | None = None, masks: bool = True, aligned: bool = True, pasted: str = "", model: str = "",
+        keep_eyes: bool = True, keep_brows: bool = True, keep_nose: bool = True, keep_mouth: bool = True, keep_jaw: bool = True,
+        eyes: float = 1.0, brows: float = 1.0, nose: float = 1.0, mouth: float = 1.0, jaw: float = 1.0,
+        likeness: float = Keep.likeness,
+    ) -> tuple[list, dict, dict | None, str, str]:  # fmt: skip
+        """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style."""
+        weights = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "jaw": jaw}
+        on = {"eyes": keep_eyes, "brows": keep_brows, "nose": keep_nose, "mouth": keep_mouth, "jaw": keep_jaw}
+        keep = Keep(masks, {part: weight if on[part] else 0.0 for part, weight in weights.items()}, likeness)
+        try:
+            end = self.end(domain, style_from, seed, reference, pasted)
+            scene = self.scene(model, source, aligned, (end, end), keep, psi, 0.0)
+            studio = self.library.get(scene.model)
+            made = self.work.picture(scene)
+            over = self.work.overlay(scene)
+            words = "  \n".join([made.words, *made.notes])
+            text = styles.to_json(made.style, studio.model, scene.domain)
+        except ValueError as error:
+            raise refusal(error) from None
+        before = self.made(made.source, "source")
+        kept = self.made(over, "kept") if over is not None else None
+        return [before, self.made(made.image, "result")], before, kept, words, text
+
+    def interpolate(
+        self, source: dict | None = None, position: float = 0.5, psi: float = 1.0, masks: bool = True, aligned: bool = True,
+        model: str = "", domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+    ) -> dict:  # fmt: skip
+        """The source in the style at `position`, 0 for style A to 1 for style B."""
+        try:
+            ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
+            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, position)
+            return self.made(self.work.picture(scene).image, "between")
+        except ValueError as error:
+            raise refusal(error) from None
+
+    def strip(
+        self, source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
+        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+    ) -> dict:  # fmt: skip
+        """Nine steps from style A to style B, side by side."""
+        try:
+            ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
+            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, 0.5)
+            return self.made(side_by_side(self.work.steps(scene, STEPS)), "strip")
+        except ValueError as error:
+            raise refusal(error) from None
+
+    def video(
+        self, source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
+        way: str = "", seconds: float = 1.0, loop: bool = False,
+        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+    ) -> dict:  # fmt: skip
+        """A video from style A over further seeds (`7, woman:12`) to style B, the source beside it."""
+        try:
+            ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
+            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, 0.5)
+            return self.file(film(self.work, scene, way, seconds, loop, self.folder.new("stargan.mp4"), None))
+        except ValueError as error:
+            raise refusal(error) from None
+
+    def grid(
+        self, sources: list[dict] | None = None, domain: str = "", style_from: str = SEED, count: int = 5, seed: int = 0,
+        psi: float = 1.0, references: list[dict] | None = None, masks: bool = True, aligned: bool = True, model: str = "",
+    ) -> tuple[dict, str]:  # fmt: skip
+        """Every source in every style, and a sentence on which were left out."""
+        model = model or self.library.default
+        try:
+            files, shown = ([str(self.given(file)) for file in given or []] for given in (sources, references))
+            domain = domain or self.library.get(model).domains[-1]
+            order = Order(model, files, domain, style_from, count, seed, psi, shown, masks, aligned)
+            *_, (sheet, words) = self.sheets(order)
+            return self.made(sheet, "grid"), words
+        except ValueError as error:
+            raise refusal(error) from None

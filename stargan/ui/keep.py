@@ -1,0 +1,86 @@
+"""How much of the source is kept: likeness, the face's masks, and the weight of each of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from stargan.faces.masks import PARTS
+from stargan.ui.studio import Keep, Studio
+
+
+def masks_state(studio: Studio) -> dict[str, Any]:
+    """How the switch for masks stands for a model: where it has none, off, and saying why."""
+    kept = "Eyes, brows, nose, mouth and jaw of the source survive."
+    missing = "This model has no face alignment network, so there are no masks."
+    return {"value": studio.has_masks, "interactive": studio.has_masks, "info": kept if studio.has_masks else missing}
+
+
+def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
+    """Whether the source's face is kept."""
+    return gr.Checkbox(label="Keep the face (FAN masks)", elem_id=elem_id, **masks_state(studio))
+
+
+@dataclass(frozen=True)
+class KeepInput:
+    """The widgets; switches and weights in the order of PARTS."""
+
+    likeness: gr.Slider
+    masks: gr.Checkbox
+    switches: tuple[gr.Checkbox, ...]
+    weights: tuple[gr.Slider, ...]
+
+    @classmethod
+    def build(cls, studio: Studio) -> KeepInput:
+        likeness = gr.Slider(
+            0, 1, Keep.likeness, step=0.05, label="Likeness", elem_id="likeness", visible=studio.has_likeness,
+            info="How much of the person the result keeps.",
+        )  # fmt: skip
+        masks = masks_switch(studio, "masks")
+        switches, weights = [], []
+        with gr.Accordion("Parts of the face", open=False, elem_id="parts"):
+            for part in PARTS:
+                with gr.Row(equal_height=True):
+                    state: dict[str, Any] = {"interactive": studio.has_masks}
+                    switches.append(gr.Checkbox(True, label=f"Keep {part}", elem_id=f"keep-{part}", min_width=100, **state))
+                    weights.append(
+                        gr.Slider(
+                            0, 1, 1.0, step=0.05, label=part.capitalize(), elem_id=f"part-{part}", min_width=140, buttons=[],
+                            **state,
+                        )
+                    )
+        return cls(likeness, masks, tuple(switches), tuple(weights))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What handlers take by name, for `read`."""
+        on = {f"keep_{part}": switch for part, switch in zip(PARTS, self.switches, strict=True)}
+        return {"likeness": self.likeness, "masks": self.masks} | on | dict(zip(PARTS, self.weights, strict=True))
+
+    @property
+    def changes(self) -> list[Any]:
+        return [widget.change for widget in self.inputs.values()]
+
+    @property
+    def shown(self) -> list[Any]:
+        """The widgets that `show` and `follow` set."""
+        return list(self.inputs.values())
+
+    @staticmethod
+    def read(values: dict[str, Any]) -> Keep:
+        parts = {part: values[part] if values[f"keep_{part}"] else 0.0 for part in PARTS}
+        return Keep(values["masks"], parts, values["likeness"])
+
+    @staticmethod
+    def show(keep: Keep) -> list[Any]:
+        """What sets the widgets to values."""
+        weights = [keep.parts.get(part, 1.0) for part in PARTS]
+        return [keep.likeness, keep.masks, *(weight > 0 for weight in weights), *(weight or 1.0 for weight in weights)]
+
+    @staticmethod
+    def follow(studio: Studio) -> list[Any]:
+        """What sets the widgets to what a model offers."""
+        masked = gr.update(interactive=studio.has_masks)
+        return [gr.update(visible=studio.has_likeness), gr.update(**masks_state(studio)), *[masked] * 2 * len(PARTS)]

@@ -1,0 +1,138 @@
+"""Above the tabs: the one source that all of them use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from stargan.faces.align import square
+from stargan.media import images
+from stargan.ui.folder import Folder
+from stargan.ui.library import Library
+from stargan.ui.pictures import SMALL, UNCHECKED, path_of, photo, tile_row, tiles
+from stargan.ui.studio import Prepared, SourceChoice, Studio
+from stargan.ui.words import sentence
+
+SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
+EXAMPLES = Path(__file__).with_name("examples")
+
+
+def examples(library: Library) -> dict[Path, str]:
+    """Files of the examples, each with what it is: photographs, then a painting of each domain from beside the model that the page
+    opens with."""
+    found = {path: f"photograph: {_name(path)}" for path in sorted(EXAMPLES.glob("*.webp"))}
+    folder = library.folder_of(library.default)
+    paintings = {_name(path): path for path in sorted((folder / "examples").glob("*.jpg"), reverse=True)} if folder else {}
+    return found | {path: f"painting: {name}" for name, path in sorted(paintings.items())}
+
+
+def _name(path: Path) -> str:
+    """Of the file 1-two-words.webp: two words."""
+    return path.stem.partition("-")[2].replace("-", " ")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it."""
+
+    library: Library
+    folder: Folder
+    photo: gr.Image
+    aligned: gr.Checkbox
+    offered: gr.HTML
+    files: tuple[Path, ...]
+    faces: gr.HTML
+    chosen: gr.State
+    note: gr.Markdown
+
+    @classmethod
+    def build(cls, library: Library, folder: Folder) -> Source:
+        known = examples(library)
+        gr.set_static_paths(list(known))
+        with gr.Row(elem_id="sources"):
+            box = photo("Source portrait", "source", 170, next((str(path) for path in known), None))
+            with gr.Column(scale=3, min_width=260):
+                opened = [Image.open(path).convert("RGB") for path in known]
+                offered = tile_row(tiles(opened, list(known.values()), 0), "Examples", "examples")
+                faces = tile_row(None, "Faces in this picture", "faces")
+                aligned = gr.Checkbox(
+                    True, label="Align the face", elem_id="align", info="Off: the picture's central square is used as it is."
+                )
+                note = gr.Markdown("", elem_id="source-note")
+        return cls(library, folder, box, aligned, offered, tuple(known), faces, gr.State(("", None)), note)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What handlers take by name, for `read`."""
+        return {"photo": self.photo, "aligned": self.aligned, "chosen": self.chosen}
+
+    @property
+    def changes(self) -> list[Any]:
+        return [self.photo.change, self.aligned.change, self.chosen.change]
+
+    @staticmethod
+    def read(values: dict[str, Any]) -> SourceChoice:
+        path, (of, face) = path_of(values["photo"]), values["chosen"]
+        return SourceChoice(path, values["aligned"], face if of == path else None)
+
+    def wire(self, model: gr.Dropdown) -> None:
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        self.offered.select(self.take, None, [self.photo, self.aligned], **quiet)
+        self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
+        gr.on(
+            [*self.changes, model.change],
+            self.look,
+            inputs_kwargs=self.inputs | {"model": model},
+            outputs=[self.note, self.photo, self.faces],
+            trigger_mode="always_last",
+            **UNCHECKED,
+            **quiet,
+        )
+
+    def take(self, event: gr.SelectData) -> Any:
+        """The example that was clicked."""
+        if not 0 <= event.index < len(self.files):
+            return gr.skip()
+        return str(self.files[event.index]), True
+
+    @staticmethod
+    def choose(photo: dict[str, Any] | None, event: gr.SelectData) -> Any:
+        """The face that was clicked."""
+        return (path_of(photo), event.index + 1) if event.index >= 0 else gr.skip()
+
+    def look(self, model: str, **values: Any) -> tuple[Any, Any, Any]:
+        """What is to be said of the source, a picture of it where the browser cannot show its file, and its faces."""
+        source, none = self.read(values), tiles([], [])
+        if source.path is None:
+            return "", gr.skip(), none
+        try:
+            studio = self.library.get(model)
+            prepared = studio.prepare(source)
+            shown = gr.skip() if source.path.lower().endswith(SHOWN) else self.shown(source.path)
+            return "  \n".join(prepared.notes), shown, self.offer(source, prepared) if source.aligned else none
+        except ValueError as error:
+            return sentence(error), gr.skip(), none
+
+    @staticmethod
+    def offer(source: SourceChoice, prepared: Prepared) -> dict[str, Any]:
+        """The faces to choose from, where there are several."""
+        content = Path(str(source.path)).read_bytes()
+        faces = Studio.faces(content)
+        if len(faces) < 2:
+            return tiles([], [])
+        picture = images.read(content)
+        position = next(i for i, face in enumerate(faces) if face is prepared.face)
+        crops = [square(picture, face, SMALL)[0] for face in faces]
+        return tiles(crops, [f"face {i} from the left" for i in range(1, len(faces) + 1)], position)
+
+    def shown(self, path: str) -> str:
+        """The picture in a file of any kind, as one that browsers show."""
+        target = self.folder.new("source.png")
+        images.read(path).save(target, compress_level=1)
+        return str(target)
+
+

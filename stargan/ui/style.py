@@ -1,0 +1,124 @@
+"""One of the styles on the main view: a domain, and within it a seed, a reference or a pasted style."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from stargan.ui.pictures import UNCHECKED, path_of, photo, tile_row
+from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
+
+MAX_SEED = 2**31 - 1
+OFFERED = 8  # styles to choose from
+KINDS = [("Seed", SEED), ("Reference", REFERENCE), ("Pasted", PASTED)]
+
+
+def domain_state(studio: Studio, chosen: str | None = None) -> dict[str, Any]:
+    """The choices of domains for a model, the last one chosen where `chosen` is none of them."""
+    return {"choices": list(studio.domains), "value": chosen if chosen in studio.domains else studio.domains[-1]}
+
+
+def label(domain: str, seed: int) -> str:
+    return f"{domain}, seed {seed}"
+
+
+@dataclass(frozen=True)
+class StyleInput:
+    """The widgets of the style `key`; first is the seed of the first that is offered."""
+
+    key: str
+    domain: gr.Radio
+    kind: gr.Radio
+    seed: gr.Number
+    following: gr.Button
+    reference: gr.Image
+    pasted: gr.Textbox
+    rows: tuple[gr.Group, ...]
+    offered: gr.HTML | None
+    more: gr.Button | None
+    first: gr.State
+
+    @classmethod
+    def build(cls, key: str, studio: Studio, chosen: StyleChoice, row: dict[str, Any] | None) -> StyleInput:
+        """row: the value of the row of styles to choose from; None builds without it."""
+        name = f"style {key.upper()}"
+        with gr.Column(min_width=230, elem_id=f"style-{key}", elem_classes="style"):
+            domain = gr.Radio(label=f"Domain of {name}", elem_id=f"domain-{key}", **domain_state(studio, chosen.domain))
+            offered = tile_row(row, f"Styles to choose as {name}", f"offered-{key}") if row is not None else None
+            more = gr.Button("Other styles", elem_id=f"more-{key}", size="sm") if row is not None else None
+            kind = gr.Radio(KINDS, value=SEED, label=f"Style {key.upper()} from", elem_id=f"kind-{key}")
+            with gr.Group() as by_seed:
+                seed = gr.Number(
+                    chosen.seed, label=f"Seed of {name}", elem_id=f"seed-{key}", precision=0, minimum=0, maximum=MAX_SEED
+                )
+                following = gr.Button(f"Next {name}", elem_id=f"next-{key}", size="sm")
+            with gr.Group(visible=False) as by_reference:
+                reference = photo(f"Reference for {name}", f"reference-{key}", 190)
+            with gr.Group(visible=False) as by_paste:
+                pasted = gr.Textbox(
+                    "", label=f"JSON of {name}", elem_id=f"pasted-{key}", lines=3, max_lines=3, placeholder='{"style": [...]}'
+                )
+        rows = by_seed, by_reference, by_paste
+        return cls(key, domain, kind, seed, following, reference, pasted, rows, offered, more, gr.State(1))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What handlers take by name, for `read`."""
+        widgets = {
+            "domain": self.domain, "kind": self.kind, "seed": self.seed, "reference": self.reference, "pasted": self.pasted
+        }  # fmt: skip
+        return {f"{self.key}_{name}": widget for name, widget in widgets.items()}
+
+    @property
+    def changes(self) -> list[Any]:
+        return [widget.change for widget in self.inputs.values()]
+
+    @property
+    def shown(self) -> list[Any]:
+        """The widgets that `show` sets."""
+        return list(self.inputs.values())
+
+    def read(self, values: dict[str, Any]) -> StyleChoice:
+        given = {name: values[f"{self.key}_{name}"] for name in ("domain", "kind", "seed", "reference", "pasted")}
+        return StyleChoice(**given | {"reference": path_of(given["reference"])})
+
+    @staticmethod
+    def show(choice: StyleChoice, studio: Studio) -> list[Any]:
+        """What sets the widgets `shown` to a choice."""
+        return [gr.update(**domain_state(studio, choice.domain)), choice.kind, choice.seed or 0, choice.reference, choice.pasted]
+
+    def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any]) -> None:
+        """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened."""
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+        self.kind.change(
+            lambda value: [gr.update(visible=value == kind) for _, kind in KINDS], self.kind, list(self.rows), **quiet
+        )
+        gr.on([self.following.click, self.seed.submit], self.next_seed, self.seed, self.seed, **quiet)
+        if self.offered is None or self.more is None:
+            return
+        self.offered.select(self.choose, [self.first, self.domain], [self.domain, self.kind, self.seed], **quiet)
+        self.more.click(lambda: random.randrange(MAX_SEED - OFFERED), None, self.first, **quiet)
+        gr.on(
+            [self.domain.change, self.first.change, *changes],
+            offer,
+            inputs_kwargs={"first": self.first, "domain": self.domain, **inputs},
+            outputs=self.offered,
+            trigger_mode="always_last",
+            **quiet,
+        )
+
+    @staticmethod
+    def next_seed(seed: float | None) -> int:
+        return (int(seed) + 1) % MAX_SEED if seed is not None else 0
+
+    @staticmethod
+    def choose(first: int, domain: str, event: gr.SelectData) -> tuple[Any, str, Any]:
+        """The style of the tile that was clicked, or dropped here from another row."""
+        if event.index >= 0:
+            return domain, SEED, first + event.index
+        of, _, seed = str(event.value).rpartition(", seed ")
+        return (of, SEED, int(seed)) if seed.isdecimal() else (gr.skip(), gr.skip(), gr.skip())

@@ -1,0 +1,128 @@
+"""From style A to style B as nine pictures, and as a video over further seeds."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from stargan.media import video
+from stargan.ui.pictures import UNCHECKED
+from stargan.ui.scene import Scene
+from stargan.ui.studio import StyleChoice
+from stargan.ui.translate import Translate, quiet
+from stargan.ui.words import refusal
+from stargan.ui.work import Work
+
+STEPS = 9  # of the strip
+FPS = 25
+MOST_STYLES = 16  # of a video
+VIDEOS: dict[str, Any] = {"concurrency_id": "video", "concurrency_limit": 2}  # at once, from the page and from programs
+
+
+@dataclass(frozen=True)
+class Way:
+    """The widgets, for the styles of the main view."""
+
+    view: Translate
+    opened: gr.Accordion
+    shown: gr.State
+    strip: gr.Image
+    between: gr.Textbox
+    seconds: gr.Slider
+    loop: gr.Checkbox
+    make: gr.Button
+    movie: gr.Video
+
+    @classmethod
+    def build(cls, view: Translate) -> Way:
+        with gr.Accordion("The way from A to B: nine steps, and a video", open=False, elem_id="way") as opened:
+            strip = gr.Image(
+                label="Nine steps from A to B", alt_text="Nine steps from style A to style B", elem_id="strip", interactive=False,
+                format="png", buttons=["download"],
+            )  # fmt: skip
+            with gr.Row():
+                with gr.Column(min_width=260):
+                    between = gr.Textbox(
+                        label="Further seeds on the way", elem_id="between", placeholder="woman:7, 12",
+                        info="With the domain before a colon, or of domain B.",
+                    )  # fmt: skip
+                    seconds = gr.Slider(0.2, 5, 1.0, step=0.1, label="Seconds from one style to the next")
+                    loop = gr.Checkbox(False, label="Return to A in the end")
+                    make = gr.Button("Make video", variant="primary", elem_id="make-video")
+                movie = gr.Video(
+                    label="Video", elem_id="movie", interactive=False, autoplay=True, loop=True, height=300, buttons=["download"]
+                )
+        return cls(view, opened, gr.State(False), strip, between, seconds, loop, make, movie)
+
+    def wire(self) -> None:
+        self.opened.collapse(lambda: False, None, self.shown, **quiet())
+        opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
+        for happened in (opened.then, self.view.result.viewer.rest):
+            happened(self.steps, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.strip, **quiet())
+        inputs = {"between": self.between, "seconds": self.seconds, "loop": self.loop, **self.view.inputs}
+        self.make.click(self.film, inputs_kwargs=inputs, outputs=self.movie, api_visibility="private", **UNCHECKED, **VIDEOS)
+
+    def steps(self, shown: bool, **values: Any) -> Any:
+        scene = ends_alone(self.view.read(values))
+        if not shown or scene.waits or not scene.knows(self.view.work.library.get(scene.model)):
+            return gr.skip()
+        try:
+            return side_by_side(self.view.work.steps(scene, STEPS))
+        except ValueError:
+            return None  # the result says why
+
+    def film(
+        self, between: str, seconds: float, loop: bool,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        **values: Any,
+    ) -> Iterator[str]:  # fmt: skip
+        """A video from style A over further seeds to style B, the source beside it."""
+        try:
+            # The page takes a copy before it comes back here for more.
+            with tempfile.TemporaryDirectory() as folder:
+                yield film(self.view.work, self.view.read(values), between, seconds, loop, Path(folder) / "stargan.mp4", progress)
+        except ValueError as error:
+            raise refusal(error) from None
+
+
+def film(work: Work, scene: Scene, between: str, seconds: float, loop: bool, target: Path, progress: gr.Progress | None) -> str:
+    """Writes the video to `target`; a ValueError says what is wrong."""
+    scene = ends_alone(scene)
+    stops = further(between, scene.corners[1].domain)
+    count = max(1, round(seconds * FPS))
+    total = (len(stops) + 2) * count if loop else (len(stops) + 1) * count + 1
+    frames: Any = work.frames(scene, stops, count, loop)
+    video.write(target, progress.tqdm(frames, total=total, unit="frames") if progress is not None else frames, FPS)
+    return str(target)
+
+
+def ends_alone(scene: Scene) -> Scene:
+    """The scene without what the square adds, and with both ends needed."""
+    return replace(scene, x=0.5, y=0.0)
+
+
+def side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    side = pictures[0].width
+    sheet = Image.new("RGB", (side * len(pictures), side))
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (side * i, 0))
+    return sheet
+
+
+def further(way: str, domain: str) -> list[StyleChoice]:
+    """Styles of seeds written as `7, woman:12`; ValueError where they are not."""
+    stops = []
+    for part in filter(None, (p.strip() for p in way.split(","))):
+        head, _, seed = part.rpartition(":")
+        if not seed.strip().isdecimal():
+            raise ValueError(f"{part!r} is no seed; write seeds as 7, or woman:12, with commas between them")
+        stops.append(StyleChoice(head.strip() or domain, seed=int(seed)))
+    if len(stops) > MOST_STYLES - 2:
+        raise ValueError(f"that is a way through {len(stops) + 2} styles; take at most {MOST_STYLES}")
+    return stops

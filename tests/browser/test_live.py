@@ -1,0 +1,123 @@
+"""The Live tab, with a camera that shows what the test makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from served import launched, opened, served, to_tab
+from skimage import data
+
+FAKE = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+FRAMES = "Number(document.querySelector('#live [data-frames]')?.dataset.frames || 0)"
+
+
+def film(path: Path) -> Path:
+    """A face that goes to and fro, as Chromium's fake camera takes it: JPEGs in a row."""
+    astronaut = Image.fromarray(data.astronaut()).resize((480, 480))
+    with path.open("wb") as file:
+        for i in range(16):
+            frame = Image.new("RGB", (640, 480), (80, 90, 100))
+            frame.paste(astronaut, (40 + 10 * min(i, 16 - i), 0))
+            frame.save(file, "JPEG", quality=90)
+    return path
+
+
+@pytest.fixture(scope="module")
+def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium with that camera."""
+    path = film(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
+    found = launched(browser.browser_type, *FAKE, f"--use-file-for-fake-video-capture={path}")
+    yield found
+    found.close()
+
+
+def live(browser: Any, address: str) -> Any:
+    page = opened(browser, address)
+    to_tab(page, "Live")
+    page.get_by_role("button", name="Start the camera").click()
+    return page
+
+
+def more_frames(page: Any, count: int) -> None:
+    now = page.evaluate(FRAMES)
+    page.wait_for_function(f"least => {FRAMES} >= least", arg=now + count, timeout=90_000)
+
+
+def test_the_camera_runs_and_the_slider_acts_meanwhile(camera: Any, address: str) -> None:
+    page = live(camera, address)
+    more_frames(page, 3)
+    assert re.search(r"[\d.]+ frames a second, \d+ ms from a frame", page.locator("#live .said").inner_text())
+    page.evaluate(
+        """() => {
+          window.seen = {};
+          const made = document.querySelector('#live .made');
+          made.addEventListener('load', () => {
+            const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+            const context = canvas.getContext('2d');
+            context.drawImage(made, 0, 0, 1, 1);
+            const x = document.querySelector('#live .between').value;
+            (window.seen[x] ||= []).push([...context.getImageData(0, 0, 1, 1).data]);
+          });
+        }"""
+    )
+    between = page.locator("#live .between")
+    for x in ("0", "1"):
+        between.fill(x)
+        more_frames(page, 4)
+    seen = page.evaluate("window.seen")
+    assert {"0", "1"} <= set(seen) and seen["0"][-1] != seen["1"][-1]
+    # The styles of the Translate tab hold here.
+    to_tab(page, "Translate")
+    page.locator("#domain-b").get_by_label("orc").check()
+    to_tab(page, "Live")
+    more_frames(page, 2)
+    page.get_by_label("Back in the camera's picture").check()
+    more_frames(page, 3)
+    assert page.locator("#live .made").evaluate("i => i.naturalWidth") == 480
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Stopped.").wait_for()
+    assert page.locator("#live video").evaluate("v => v.srcObject === null")
+    page.context.close()
+
+
+def test_two_cameras_run_at_once(camera: Any, address: str) -> None:
+    pages = [live(camera, address) for _ in range(2)]
+    for page in pages:
+        more_frames(page, 3)
+    before = [page.evaluate(FRAMES) for page in pages]
+    pages[0].wait_for_timeout(6000)
+    gained = [page.evaluate(FRAMES) - start for page, start in zip(pages, before, strict=True)]
+    assert min(gained) >= 1 and max(gained) <= 4 * min(gained) + 4, gained
+    for page in pages:
+        page.context.close()
+
+
+def test_a_camera_that_is_refused_or_missing_or_vanishes_is_said(browser: Any, camera: Any, address: str) -> None:
+    page = live(browser, address)  # without any camera
+    page.get_by_text(re.compile("There is no camera|The camera was refused")).wait_for()
+    page.add_init_script("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))")
+    page.reload()
+    to_tab(page, "Live")
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_text("The camera was refused").wait_for()
+    page.context.close()
+    page = live(camera, address)
+    more_frames(page, 1)
+    page.evaluate("document.querySelector('#live video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    page.get_by_text("The camera is gone").wait_for()
+    page.get_by_role("button", name="Start the camera").click()
+    more_frames(page, 1)
+    page.context.close()
+
+
+def test_it_stops_after_its_time(camera: Any, tmp_path: Path) -> None:
+    with served(tmp_path, "--no-compile", "--live", "4") as (url, _):
+        page = live(camera, url)
+        page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
+        assert page.get_by_role("button", name="Start the camera").is_enabled()
+        page.context.close()

@@ -1,0 +1,69 @@
+"""The page on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from served import opened, to_tab
+
+TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
+
+
+@pytest.fixture
+def phone(browser: Any, address: str) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#result .after img").wait_for()
+    page.wait_for_timeout(500)
+    yield page
+    context.close()
+
+
+def drag(page: Any, box: dict[str, float], start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A finger over a box, from one place to another, as shares of its sides."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, at: tuple[float, float]) -> None:
+        points = [] if kind == "touchEnd" else [{"x": box["x"] + at[0] * box["width"], "y": box["y"] + at[1] * box["height"]}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", start)
+    for i in range(1, 9):
+        share = i / 8
+        touch("touchMove", (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])))
+        page.wait_for_timeout(30)
+    touch("touchEnd", end)
+
+
+def moved(page: Any, selector: str, start: tuple[float, float], end: tuple[float, float]) -> float:
+    """By how many px an element went over the screen while a finger was drawn over it."""
+    element = page.locator(selector)
+    element.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    before = element.bounding_box()
+    drag(page, before, start, end)
+    page.wait_for_timeout(300)
+    return abs(element.bounding_box()["y"] - before["y"])
+
+
+def test_fingers_move_controls_and_not_the_page(phone: Any) -> None:
+    assert moved(phone, "#result .stage", (0.02, 0.5), (0.7, 0.55)) < 2
+    assert int(phone.locator("#result .handle").get_attribute("aria-valuenow")) > 50
+    phone.get_by_role("button", name="Square of four styles").click()
+    assert moved(phone, "#square .pad", (0.5, 0.05), (0.4, 0.9)) < 2
+    assert float(phone.locator("#square .point").evaluate("e => parseFloat(e.style.top)")) > 70
+    assert moved(phone, "#position input[type=range]", (0.4, 0.5), (0.95, 0.6)) < 2
+    assert float(phone.locator("#position input[type=range]").input_value()) > 0.7
+
+
+@pytest.mark.parametrize("width", [768, 375])
+def test_no_tab_is_wider_than_the_screen(browser: Any, address: str, width: int) -> None:
+    page = opened(browser, address, width, 800)
+    for tab in TABS:
+        to_tab(page, tab)
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+    page.context.close()

@@ -1,0 +1,125 @@
+"""The source above the tabs: from a file, the clipboard, a camera or the examples."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from served import RESULT, after, launched, opened, pixels, settled, source, to_tab, upload
+from skimage import data
+
+from stargan.ui.source import EXAMPLES
+
+BEFORE = "#result .before img"
+
+
+def test_one_source_for_all_tabs(page: Any, portrait_file: Path) -> None:
+    after(page, lambda: upload(page, portrait_file))
+    own = pixels(page, source(page, BEFORE))
+    to_tab(page, "Grid")
+    page.get_by_role("button", name="Make grid").click()
+    page.get_by_text("1 of 1 sources").wait_for(timeout=90_000)
+    sheet = pixels(page, source(page, "#grid-result img"))
+    assert sheet.shape == (2 * 128, 6 * 128, 3)
+    assert np.abs(sheet[128:, :128] - own).mean() < 4  # the viewer's is compressed
+
+
+def test_an_example_is_taken(page: Any) -> None:
+    first = settled(page)
+    shown = after(page, lambda: page.locator("#examples .tiles button").nth(1).click())
+    assert np.abs(shown - first).mean() > 1
+    page.locator("#examples .tiles button[aria-pressed=true]").nth(0).wait_for()
+
+
+def test_alignment_can_be_switched_off(page: Any, portrait_file: Path) -> None:
+    aligned = after(page, lambda: upload(page, portrait_file))
+    square = after(page, lambda: page.get_by_label("Align the face").uncheck())
+    assert np.abs(square - aligned).mean() > 5
+    whole = np.asarray(Image.fromarray(data.astronaut()).resize((128, 128), Image.Resampling.LANCZOS), np.float32)
+    assert np.abs(pixels(page, source(page, BEFORE)) - whole).mean() < 8  # the upload and the viewer's are compressed
+
+
+def test_a_portrait_from_the_clipboard(page: Any, portrait_file: Path) -> None:
+    png = io.BytesIO()
+    Image.open(portrait_file).save(png, "PNG")
+    page.evaluate(
+        """async text => {
+          const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+          await navigator.clipboard.write([new ClipboardItem({'image/png': new Blob([bytes], {type: 'image/png'})})]);
+        }""",
+        base64.b64encode(png.getvalue()).decode(),
+    )
+    pasted = after(page, lambda: page.locator("#source").get_by_label("Paste from clipboard").click(), BEFORE)
+    page.reload()
+    assert np.abs(after(page, lambda: upload(page, portrait_file), BEFORE) - pasted).mean() < 1
+
+
+def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) -> None:
+    frame = Image.new("RGB", (640, 480))
+    frame.paste(Image.fromarray(data.astronaut()).resize((480, 480)), (80, 0))
+    frame.save(tmp_path / "camera.mjpeg", "JPEG")
+    camera = launched(
+        browser.browser_type,
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}",
+    )
+    page = opened(camera, address)
+    box = page.locator("#source")
+    box.get_by_label("Clear").or_(box.get_by_label("Remove")).first.click()
+    page.get_by_text("Drop a portrait above").wait_for()
+    box.get_by_label("Capture from camera").click()
+    box.get_by_text("Click to Access Webcam").click()
+    box.get_by_label("capture photo").wait_for()
+    page.wait_for_function("document.querySelector('#source video').videoWidth == 640")
+    assert after(page, lambda: box.get_by_label("capture photo").click()).shape == (128, 128, 3)
+    assert "No face" not in page.locator("#source-note").inner_text()
+    camera.close()
+
+
+def test_what_browsers_cannot_show_is_shown_as_it_was_read(page: Any, tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()).save(tmp_path / "portrait.tiff")
+    after(page, lambda: upload(page, tmp_path / "portrait.tiff"))
+    page.wait_for_function("(i => i && i.naturalWidth == 512)(document.querySelector('#source img'))", timeout=60_000)
+
+
+def test_after_a_refused_upload_nothing_is_left_of_the_last_person(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    after(page, lambda: upload(page, portrait_file))
+    (tmp_path / "notes.png").write_text("this is no picture")
+    upload(page, tmp_path / "notes.png")
+    page.locator("#status").get_by_text("is not a picture that can be read; use PNG, JPEG").wait_for()
+    assert not page.locator(RESULT).is_visible() and not page.locator(BEFORE).is_visible()
+    for end in "ab":
+        page.locator(f"#offered-{end} .tiles").wait_for(state="hidden")
+    assert " ms" not in page.locator("#status").inner_text() and "Traceback" not in page.content()
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
+    upload(page, tmp_path / "coffee.png")
+    page.locator("#status").get_by_text("No face was found").wait_for()
+    assert not page.locator(RESULT).is_visible()
+    shown = after(page, lambda: page.get_by_label("Align the face").uncheck())
+    assert shown.shape == (128, 128, 3)
+
+
+def test_one_of_several_faces_is_chosen(page: Any, tmp_path: Path) -> None:
+    both = Image.new("RGB", (1024, 512))
+    both.paste(Image.fromarray(data.astronaut()), (0, 0))
+    both.paste(Image.open(sorted(EXAMPLES.glob("*.webp"))[1]).resize((512, 512)), (512, 0))
+    both.save(tmp_path / "both.jpg")
+    first = after(page, lambda: upload(page, tmp_path / "both.jpg"), BEFORE)
+    faces = page.locator("#faces .tiles button")
+    faces.nth(1).wait_for()
+    assert faces.count() == 2
+    chosen = [tile.get_attribute("aria-pressed") for tile in faces.all()].index("true")
+    second = after(page, lambda: faces.nth(1 - chosen).click(), BEFORE)
+    assert np.abs(first - second).mean() > 5
+    # The translation goes back into the photograph, where the other face stays as it was.
+    page.get_by_role("button", name="Back in the photograph").click()
+    whole = settled(page, "#whole img")
+    own = np.asarray(both.resize(whole.shape[1::-1]), np.float32)
+    middle = whole.shape[1] // 2
+    changed = [np.abs(whole - own)[:, part].mean() for part in (slice(0, middle), slice(middle, None))]
+    assert changed[1 - chosen] > 1.5 * changed[chosen]  # which differs as it is compressed
