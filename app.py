@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
+import sys
 from pathlib import Path
 
 with contextlib.suppress(ImportError):
@@ -27,6 +29,7 @@ demo = ui.build(
 ).queue(max_size=arguments.max_queue, default_concurrency_limit=2)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end like others, which takes uploads with it
     try:
         demo.launch(
             # A Space is reached from outside its container.

@@ -25,8 +25,11 @@ NAME = "holiday-in-secretville"
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Path]]:
     """A page without training: its address, its log, and the folder of its uploads."""
     folder = tmp_path_factory.mktemp("page")
-    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, _):
+    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
         yield url, folder / "log", folder / "kept"
+        process.terminate()
+        process.wait(timeout=30)
+        assert not [p for p in (folder / "kept").rglob("*") if p.is_file()], "uploads and results outlive the page"
 
 
 def translated(client: Client, picture: Path) -> Any:
