@@ -16,7 +16,9 @@ import numpy as np
 import torch
 import yaml
 
-from stargan.files import checkpoint
+from stargan import zoo
+from stargan.files import checkpoint, places
+from stargan.media import images, video
 from stargan.model import build
 from stargan.networks import ModelConfig
 from tests.material import LocalServer, portrait
@@ -93,6 +95,9 @@ class Material:
         self.settings = {**shape, **often, "init_from": ""}
         run = {"name": "run", "domains": ["cold", "warm"], "data": str(folder / "data"), **shape, **often}
         (folder / "run.yaml").write_text(yaml.safe_dump(run))
+        # A face has to be found in it.
+        faces = [images.read(next((places.weights() / zoo.DEFAULT / "examples").glob("*.jpg")))]
+        video.write(folder / "clip.mp4", faces * 8, 8)
         self.address = address
 
     def commands(self) -> list[Command]:
@@ -101,6 +106,7 @@ class Material:
         translate = ("translate", data, "--model", model, "--domain", "warm", "--seed", "1", "2", "--no-align", "--no-masks")
         match = ("match", "--model", model, "--data", data, "--steps", "3", "--cache", "{out}/cache")
         video = ("video", f"{data}/train/cold/0.png", "--model", model, "--styles", "cold:1", "warm:2", "--no-align")
+        clip = ("video", "--from", str(self.folder / "clip.mp4"), "--model", model, "--styles", "cold:1", "warm:2")
         return [
             Command("fit", (*TRAIN, "fit", "--config", str(self.folder / "run.yaml"), "--set", "runs={out}")),
             Command("prepare", (*TRAIN, *prepare)),
@@ -109,6 +115,7 @@ class Material:
             Command("match", (*TRAIN, *match, "--out", "{out}/matched.safetensors")),
             Command("fan", (sys.executable, "-c", FAN_RUN, data, "{out}")),
             Command("video", (*STARGAN, *video, "-o", "{out}/video.mp4")),
+            Command("clip", (*STARGAN, *clip, "-o", "{out}/clip.mp4")),
             Command("page", (sys.executable, "-c", PAGE, "{out}", data, json.dumps(self.settings))),
             Command("download", (sys.executable, "-c", DOWNLOAD, self.address, "{out}/file", hashlib.sha256(FILE).hexdigest())),
         ]
