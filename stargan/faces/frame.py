@@ -55,9 +55,9 @@ def warp(rgb: np.ndarray, matrix: np.ndarray, size: int, blur: bool = True) -> n
         return out
     framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     distance = cv2.distanceTransform((framed < 128).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    share = np.clip(distance / (0.1 * size), 0, 1)[..., None]
+    alpha = np.clip(distance / (0.1 * size), 0, 1)[..., None]
     soft = cv2.GaussianBlur(out, (0, 0), 0.03 * size, borderType=cv2.BORDER_REFLECT_101)
-    return (out * (1 - share) + soft * share).round().astype(np.uint8)
+    return (out * (1 - alpha) + soft * alpha).round().astype(np.uint8)
 
 
 def _shown(rgb: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,7 @@ def _blended(own: np.ndarray, translated: np.ndarray, head: np.ndarray, matrix: 
         there[:, 2] += there[:, :2] @ [low[0] + 0.5, top + 0.5] - 0.5
         size, flags = (int(high[0] - low[0]), int(bottom - top)), cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         new = cv2.warpAffine(translated, there, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        share = cv2.warpAffine(head, there, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)[..., None]
+        alpha = cv2.warpAffine(head, there, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)[..., None]
         piece = out[top:bottom, low[0] : high[0]]
-        piece[:] = (piece + (new - piece) * share).round().clip(0, 255)
+        piece[:] = (piece + (new - piece) * alpha).round().clip(0, 255)
     return out

@@ -50,8 +50,8 @@ def _environment(space: Space, work: Path) -> str:
 
 def _alone(work: Path) -> dict[str, str]:
     """This environment without what would make the page find, or be, something else."""
-    others = ("PYTHONPATH", "SPACE_ID", "STARGAN_", "GRADIO_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    foreign = ("PYTHONPATH", "SPACE_ID", "STARGAN_", "GRADIO_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     ours = {"PYTHONDONTWRITEBYTECODE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(work / "gradio")}
     return kept | ours | {"STARGAN_TRAIN": "0", "STARGAN_COMPILE": "0", "STARGAN_CACHE": str(work / "cache")}
 

@@ -54,12 +54,12 @@ def sample_batch(config: TrainConfig, pictures: data.Pictures, iteration: int, p
     boxes = torch.from_numpy(data.random_boxes(3 * config.batch, rng)).view(3, config.batch, 2, 3)
     z, z2 = torch.from_numpy(rng.standard_normal((2, config.batch, config.model.latent_dim), dtype=np.float32))
     noise = torch.from_numpy(rng.random((config.batch, len(KINDS), 3, NUMBERS), dtype=np.float32))
-    share = slice(process * config.batch // processes, (process + 1) * config.batch // processes)
+    shard = slice(process * config.batch // processes, (process + 1) * config.batch // processes)
 
     def cropped(index: np.ndarray, box: Tensor) -> Tensor:
-        x = data.warp(pictures.batch(index[share]), box[share], config.image_size)
+        x = data.warp(pictures.batch(index[shard]), box[shard], config.image_size)
         return x.contiguous(memory_format=torch.channels_last)
 
     x_real, x_ref, x_ref2 = (cropped(i, b) for i, b in zip((source, first, second), boxes, strict=True))
-    y = [torch.from_numpy(d[share]) for d in (y_org, y_trg)]
-    return Batch(x_real, y[0], x_ref, x_ref2, y[1], z[share], z2[share], noise[share])
+    y = [torch.from_numpy(d[shard]) for d in (y_org, y_trg)]
+    return Batch(x_real, y[0], x_ref, x_ref2, y[1], z[shard], z2[shard], noise[shard])

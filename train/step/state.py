@@ -83,10 +83,10 @@ class State:
     def set_rates(self) -> None:
         """Gives the optimisers this iteration's learning rates: those of the configuration, less towards the end of the run."""
         c = self.config
-        share = min(1.0, max(0.0, (c.iterations - self.iteration) / c.lr_decay)) if c.lr_decay else 1.0
+        factor = min(1.0, max(0.0, (c.iterations - self.iteration) / c.lr_decay)) if c.lr_decay else 1.0
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = optimiser.defaults["lr"] * share
+                group["lr"] = optimiser.defaults["lr"] * factor
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -118,10 +118,10 @@ def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, di
     gradients = [p.grad for p in parameters if p.grad is not None]
     if state.processes.num_processes > 1:
         together = reduce(torch.cat([g.reshape(-1) for g in gradients] + [v.reshape(1) for v in log.values()]), "mean")
-        shares = together.split([g.numel() for g in gradients] + [1] * len(log))
-        for g, share in zip(gradients, shares, strict=False):
-            g.copy_(share.view_as(g))
-        log = {k: share[0] for k, share in zip(log, shares[len(gradients) :], strict=True)}
+        pieces = together.split([g.numel() for g in gradients] + [1] * len(log))
+        for g, piece in zip(gradients, pieces, strict=False):
+            g.copy_(piece.view_as(g))
+        log = {k: piece[0] for k, piece in zip(log, pieces[len(gradients) :], strict=True)}
     norm = torch.nn.utils.get_total_norm(gradients)
     if not norm.isfinite():
         state.bad_steps += 1
