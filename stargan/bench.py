@@ -3,21 +3,20 @@ convolutions, pooling and upsampling one after the other."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import networks, zoo
+from stargan import zoo
 from stargan.faces.align import align
 from stargan.faces.masks import face_masks
 from stargan.faces.track import Tracker
@@ -26,7 +25,7 @@ from stargan.fast import FastConv
 from stargan.files import places
 from stargan.media import images
 from stargan.model import Model, build
-from stargan.networks import ModelConfig
+from stargan.networks import ModelConfig, unfolded
 from stargan.translate import Translator
 
 PUBLISHED = "published"  # stands for the published networks for CelebA-HQ, with random weights
@@ -46,17 +45,6 @@ def model(name: str) -> Model:
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight)
     return made
-
-
-@contextlib.contextmanager
-def unfolded() -> Iterator[None]:
-    """Convolutions, pooling and upsampling one after the other."""
-    before = networks.FOLD_FROM
-    networks.FOLD_FROM = 10**9
-    try:
-        yield
-    finally:
-        networks.FOLD_FROM = before
 
 
 @torch.inference_mode()

@@ -53,7 +53,7 @@ class CoordConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.coords:
-            grid = _coordinates(x.shape[-1], x.device, x.dtype).expand(len(x), -1, -1, -1)
+            grid = _coordinates(int(x.shape[-1]), x.device, x.dtype).expand(x.shape[0], -1, -1, -1)
             x = torch.cat([x, grid], dim=1)
         return self.conv(x)
 
@@ -124,7 +124,7 @@ class FAN(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> heatmaps (N, landmarks, input_size / 4, input_size / 4), peaks of about 1."""
         size = self.config.input_size
-        if image.shape[-2:] != (size, size):
+        if tuple(map(int, image.shape[-2:])) != (size, size):
             image = F.interpolate(image, size=(size, size), mode="bilinear")
         x = F.relu(self.bn1(self.conv1(image * 0.5 + 0.5)))
         x = self.conv4(self.conv3(F.avg_pool2d(self.conv2(x), 2)))

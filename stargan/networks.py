@@ -7,8 +7,10 @@ convolution of stride 2 (the same). The 1x1 shortcuts commute with pooling and u
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +20,17 @@ from torch import Tensor, nn
 IMAGE_SIZES = (64, 128, 256, 512, 1024)
 # Below this side the folded kernels gain nothing: the feature maps are small, the kernels large.
 FOLD_FROM = 16
+
+
+@contextlib.contextmanager
+def unfolded() -> Iterator[None]:
+    """Convolutions, pooling and upsampling one after the other, in the whole process."""
+    global FOLD_FROM
+    before, FOLD_FROM = FOLD_FROM, 10**9
+    try:
+        yield
+    finally:
+        FOLD_FROM = before
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,8 @@ class HighPass(nn.Module):
         self.register_buffer("filter", kernel / w_hpf)
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = self.filter.to(x.dtype).expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+        channels = int(x.shape[1])
+        return F.conv2d(x, self.filter.to(x.dtype).expand(channels, 1, 3, 3), padding=1, groups=channels)
 
 
 class Generator(nn.Module):
@@ -211,7 +224,7 @@ class Generator(nn.Module):
         x = self.from_rgb(x)
         kept: dict[int, Tensor] = {}
         for block in self.encode:
-            side = x.shape[-1]
+            side = int(x.shape[-1])  # a tensor while it is traced
             if self.config.w_hpf > 0 and side in self.config.mask_sizes:
                 kept.setdefault(side, x)
             x = block(x)
@@ -233,8 +246,8 @@ class Generator(nn.Module):
         waiting = dict(skips or {})
         for block in self.decode:
             x = block(x, style)
-            if block.upsample and x.shape[-1] in waiting:
-                x = x + waiting.pop(x.shape[-1])
+            if block.upsample and int(x.shape[-1]) in waiting:
+                x = x + waiting.pop(int(x.shape[-1]))
         return self.to_rgb(x)
 
     def forward(self, x: Tensor, style: Tensor, masks: tuple[Tensor, Tensor] | None = None) -> Tensor:

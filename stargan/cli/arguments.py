@@ -30,6 +30,11 @@ def add_model(parser: argparse.ArgumentParser, required: bool = False, nargs: st
         help="a model's name, a file (.safetensors, or a checkpoint: .ckpt, .pt or .pth), or hf:user/name"
         + " (default: the bundled)" * (not required),
     )
+    add_loading(parser)
+
+
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """How a model is loaded: see `load_model`."""
     parser.add_argument(
         "--accept-licence",
         action="store_true",

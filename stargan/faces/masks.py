@@ -73,10 +73,10 @@ def _scaled(heatmaps: Tensor, upsample: int) -> Tensor:
 def part_masks(heatmaps: Tensor, upsample: int = 4) -> dict[str, Tensor]:
     """Heatmaps (N, 98 or 68, h, w) as a FAN gives them, made larger by `upsample` -> for each of PARTS the sum over its
     landmarks, (N, 1, h * upsample, w * upsample), 0 and above. ValueError for another number of landmarks."""
-    if heatmaps.shape[1] not in _GROUPS:
-        raise ValueError(f"masks are known for 68 and 98 landmarks, not for {heatmaps.shape[1]}")
-    groups = _GROUPS[heatmaps.shape[1]]
-    side = upsample * heatmaps.shape[2]
+    landmarks, side = int(heatmaps.shape[1]), upsample * int(heatmaps.shape[2])
+    if landmarks not in _GROUPS:
+        raise ValueError(f"masks are known for 68 and 98 landmarks, not for {landmarks}")
+    groups = _GROUPS[landmarks]
     parts: dict[str, Tensor] = {}
     for group in groups:
         x = _scaled(heatmaps[:, group.points], upsample)
