@@ -1,0 +1,141 @@
+"""A run as it goes on: its state, curves and samples, a way to stop it and one to continue."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from stargan.ui.words import refusal
+from train.run.runner import Progress, Runner
+
+EVERY = 3  # seconds between looks at a run
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+WORDS = {
+    "starting": "starting: reading the pictures",
+    "running": "running",
+    "stopped": "stopped; it can be continued",
+    "done": "done",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The widgets. shown: which run, iteration and sheet the page shows, so that nothing is sent twice."""
+
+    runner: Runner
+    run: gr.Dropdown
+    state: gr.HTML
+    stop: gr.Button
+    resume: gr.Button
+    plot: gr.LinePlot
+    sheet: gr.Image
+    shown: gr.State
+    timer: gr.Timer
+
+    @classmethod
+    def build(cls, runner: Runner) -> Watch:
+        run = gr.Dropdown(runner.names(), value=_newest(runner), label="Run", elem_id="train-run")
+        state = gr.HTML("", elem_id="train-state")
+        with gr.Row():
+            stop = gr.Button("Stop (saves)", variant="stop", elem_id="train-stop", interactive=False)
+            resume = gr.Button("Continue", elem_id="train-continue", interactive=False)
+        plot = gr.LinePlot(x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot")
+        sheet = gr.Image(
+            label="Samples",
+            alt_text="Sources, translations and reconstructions by the run",
+            elem_id="train-sheet",
+            interactive=False,
+            format="webp",
+            buttons=["download", "fullscreen"],
+        )
+        return cls(runner, run, state, stop, resume, plot, sheet, gr.State(("", -1, "")), gr.Timer(EVERY))
+
+    def wire(self, opened: gr.Tab, iterations: gr.Number) -> None:
+        """iterations: up to which a run is continued."""
+        gr.on([opened.select, self.timer.tick, self.run.change], **self.look(), **QUIET)
+        self.stop.click(self.end, self.run, api_visibility="private").then(**self.look(), **QUIET)
+        self.resume.click(self.go_on, [self.run, iterations], api_visibility="private").then(**self.look(), **QUIET)
+        self.run.focus(self.refresh, self.run, self.run, **QUIET)
+
+    def look(self) -> dict[str, Any]:
+        """The event that shows how the run stands."""
+        outputs = [self.state, self.stop, self.resume, self.plot, self.sheet, self.shown]
+        return {"fn": self.show, "inputs": [self.run, self.shown], "outputs": outputs, "queue": False}
+
+    def show(self, name: str | None, shown: tuple[str, int, str]) -> Any:
+        """What the page shows of a run; the curves and the sheet only where they are others than those that are shown."""
+        try:
+            now = self.runner.progress(name or "")
+        except ValueError:
+            return "<p>No run yet.</p>", gr.skip(), gr.skip(), gr.skip(), gr.skip(), shown
+        going = now.state in ("starting", "running")
+        drawn = name, now.iteration, str(now.sheet)
+        curves = _plot(now) if drawn[:2] != shown[:2] else gr.skip()
+        picture = _opened(now.sheet) if (drawn[0], drawn[2]) != (shown[0], shown[2]) else gr.skip()
+        return _state(name, now), gr.update(interactive=going), gr.update(interactive=not going), curves, picture, drawn
+
+    def end(self, name: str | None) -> None:
+        try:
+            self.runner.stop(name or "")
+        except ValueError as error:
+            raise refusal(error) from None
+
+    def go_on(self, name: str | None, iterations: float | None) -> None:
+        try:
+            self.runner.resume(name or "", int(iterations or 0))
+        except ValueError as error:
+            raise refusal(error) from None
+
+    def refresh(self, name: str | None) -> Any:
+        return gr.update(choices=self.runner.names(), value=name or _newest(self.runner))
+
+
+def _newest(runner: Runner) -> str | None:
+    return next(iter(runner.names()), None)
+
+
+def _state(name: str | None, now: Progress) -> str:
+    fraction = min(now.iteration / now.iterations, 1) if now.iterations else 0
+    facts = [f"iteration {now.iteration:,} of {now.iterations:,}"]
+    if now.state == "running" and now.rate:
+        facts += [f"{now.rate:.2f} a second", f"{_duration(now.remaining or 0)} to go"]
+    label = html.escape(f"{name}: {WORDS[now.state]}")
+    said = f"<p role='alert'>{html.escape(now.message[:1].upper() + now.message[1:])}</p>" if now.message else ""
+    return (
+        f"<p><strong>{label}</strong></p>{said}"
+        f"<div role='progressbar' aria-label='{label}' aria-valuemin='0' aria-valuemax='100' aria-valuenow='{100 * fraction:.0f}'>"
+        f"<div style='width:{100 * fraction:.1f}%'></div></div><p>{', '.join(facts)}</p>"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "under a minute"
+
+
+def _plot(now: Progress) -> Any:
+    # Comes with Gradio, and takes a while to import.
+    import pandas as pd
+
+    if not now.curves:
+        return None
+    # The first losses can be so large that nothing is seen of the others.
+    later = [value for iteration, _, value in now.curves if 10 * iteration > now.iteration]
+    return gr.LinePlot(pd.DataFrame(now.curves, columns=["iteration", "loss", "value"]), y_lim=[0, 1.1 * max(later)])
+
+
+def _opened(path: Path | None) -> Image.Image | None:
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as picture:
+            return Image.fromarray(np.asarray(picture.convert("RGB")))
+    except OSError:
+        return None  # half written; the next look finds it whole
