@@ -43,6 +43,7 @@ THEME = gr.themes.Soft(
     block_label_background_fill_dark="*primary_700",
     block_title_background_fill_dark="*primary_700",
     body_text_color_subdued="*neutral_500",
+    body_text_color_subdued_dark="*neutral_300",
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover="*primary_600",
