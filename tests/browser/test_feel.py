@@ -183,7 +183,7 @@ def test_the_card_is_shown(page: Any) -> None:
 
 
 def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SERVER_PORT": ""}
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_SERVER_PORT"} | {"GRADIO_ANALYTICS_ENABLED": "False"}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
