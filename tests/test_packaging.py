@@ -91,7 +91,8 @@ def test_every_package_is_in_the_wheel(wheel: Path) -> None:
         if "__pycache__" not in p.parts
     }
     wanted = {name for name in sources if Path(name).suffix in (".py", ".css", ".yaml", ".csv", ".typed")} | {"app.py"}
-    wanted |= {f"stargan/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "weights").rglob("*") if p.is_file() and p.name != FIRST}
+    weights = [p for p in (ROOT / "weights").rglob("*") if p.is_file() and p.name != FIRST]
+    wanted |= {f"stargan/{p.relative_to(ROOT).as_posix()}" for p in weights}
     assert not wanted - held
     assert {"stargan/py.typed", "train/py.typed"} <= held and not any(name.startswith(("tests", "weights")) for name in held)
     assert any(name.endswith("licenses/LICENSE") for name in held)
