@@ -101,16 +101,6 @@ def existing_file(text: str) -> Path:
     raise argparse.ArgumentTypeError(_missing(text, "file"))
 
 
-def existing_folder(text: str) -> Path:
-    """The type of an argument that is a folder to read."""
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise argparse.ArgumentTypeError(f"{text} is a file; give a folder")
-    raise argparse.ArgumentTypeError(_missing(text, "folder"))
-
-
 def _missing(text: str, kind: str) -> str:
     if re.search(r"[*?\[]", text):
         return f"{text} is a pattern that nothing fits; give the name of a {kind}"

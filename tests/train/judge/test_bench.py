@@ -81,7 +81,7 @@ def test_the_papers_iteration_moves_the_weights_alike() -> None:
     moved = [(ours.generator.state_dict()[k] - v).norm() for k, v in start.items()]
     apart = [(ours.generator.state_dict()[k] - v).norm() for k, v in plain.generator.state_dict().items()]
     # Adam without a first moment moves by lr in the direction of a sign, so rounding shows where a gradient is about zero.
-    assert sum(moved) > 0 and sum(apart) < 0.2 * sum(moved)
+    assert sum(moved) > 0 and sum(apart) < 0.1 * sum(moved)
 
 
 SHAPE_OF_RUN = {"image_size": 64, "domains": ["a", "b"], "base_channels": 4, "max_channels": 8}
