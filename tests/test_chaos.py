@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.__main__ import table
+from tests.chaos.__main__ import rounds, struck, table
 from tests.chaos.commands import Command, litter, material, result
 from tests.chaos.strikes import MOUNTING, STRIKES, Arena, Call, Tally, cannot_mount
 
@@ -24,7 +24,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     return Arena(tmp_path_factory.mktemp("arena"), seed=1)
 
 
-@pytest.mark.parametrize("name", ["fit", "prepare", "workers", "fan", "page", "download"])
+@pytest.mark.parametrize("name", ["fit", "prepare", "workers", "match", "fan", "export", "video", "clip", "page", "download"])
 def test_nothing_is_lost_by_a_kill(arena: Arena, commands: dict[str, Command], name: str) -> None:
     tally = STRIKES["kill"](arena, commands[name], 1)
     assert tally.struck == 1 and not tally.faults
@@ -60,3 +60,19 @@ def test_what_is_lost_is_found(arena: Arena, commands: dict[str, Command]) -> No
         "3",
         "1",
     ]
+
+
+def test_all_have_their_turn_before_the_time_is_up(arena: Arena, commands: dict[str, Command]) -> None:
+    order = rounds({("fit", "kill"): 7, ("fan", "kill"): 4, ("fit", "clock"): 1})
+    assert order == [
+        ("fit", "kill", 3),
+        ("fan", "kill", 3),
+        ("fit", "kill", 3),
+        ("fan", "kill", 1),
+        ("fit", "kill", 1),
+        ("fit", "clock", 1),
+    ]
+    two = [("download", "two-at-once", 1)] * 2
+    (tally,) = struck({"download": arena}, {"download": commands["download"]}, two, 2, 10)
+    assert (tally.command, tally.struck, tally.faults) == ("download", 2, [])
+    assert not struck({"download": arena}, {"download": commands["download"]}, two, 2, 0)

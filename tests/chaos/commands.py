@@ -114,6 +114,7 @@ class Material:
             Command("workers", (*STARGAN, *translate, "--workers", "2", "-o", "{out}")),
             Command("match", (*TRAIN, *match, "--out", "{out}/matched.safetensors")),
             Command("fan", (sys.executable, "-c", FAN_RUN, data, "{out}")),
+            Command("export", (*STARGAN, "export", model, "--onnx", "{out}")),
             Command("video", (*STARGAN, *video, "-o", "{out}/video.mp4")),
             Command("clip", (*STARGAN, *clip, "-o", "{out}/clip.mp4")),
             Command("page", (sys.executable, "-c", PAGE, "{out}", data, json.dumps(self.settings))),

@@ -53,7 +53,7 @@ class Tally:
 class Arena:
     """Calls commands in folders of its own, and compares what they come to with what an undisturbed call comes to."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int | str) -> None:
         self.folder, self.random = folder, random.Random(seed)
         self._whole: dict[str, tuple[dict[str, str], int]] = {}
 
