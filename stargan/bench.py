@@ -3,20 +3,25 @@ convolutions, pooling and upsampling one after the other."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stargan import zoo
+from stargan import export, zoo
 from stargan.faces.align import align
 from stargan.faces.masks import face_masks
 from stargan.faces.track import Tracker
@@ -30,6 +35,7 @@ from stargan.translate import Translator
 
 PUBLISHED = "published"  # stands for the published networks for CelebA-HQ, with random weights
 STYLES = 16
+ONNX = {"onnx": "full translation", "onnx style": "change of style"}  # what `exported` times
 PHOTOGRAPH = 1000
 
 
@@ -77,6 +83,32 @@ def convolutions(translator: Translator) -> tuple[Callable[[], object], Callable
         return lambda: [conv(x) for conv, x in calls]
 
     return alone(found[:border]), alone(found[border:])
+
+
+def exported(made: Model, x: Tensor, style: Tensor) -> dict[str, Callable[[], object]]:
+    """A full translation and a change of style by the model's ONNX files, on CPU; none where onnxruntime is not there, or the model
+    cannot be exported."""
+    if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        return {}
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would take the others' turns
+    with tempfile.TemporaryDirectory(prefix="stargan-") as place, contextlib.suppress(export.ExportError):
+        names = export.export(made, Path(place))
+        run = {n: onnxruntime.InferenceSession(Path(place, f"{n}.onnx"), options, ["CPUExecutionProvider"]) for n in names}
+        image, code = {"image": x.numpy()}, style.numpy()
+        inputs = [value.name for value in run["decoder"].get_inputs()]  # features, style, then what masks keep, and the masks
+
+        def encode() -> dict[str, np.ndarray]:
+            features, *kept = run["encoder"].run(None, image)
+            masks = run["fan"].run(None, image) if "fan" in run else []
+            return dict(zip(inputs, [features, code, *kept, *masks], strict=True))
+
+        ready = encode()
+        return {"onnx": lambda: run["decoder"].run(None, encode()), "onnx style": lambda: run["decoder"].run(None, ready)}
+    return {}
 
 
 def child(way: str, name: str) -> dict[str, float]:
@@ -149,6 +181,7 @@ def _cases(translator: Translator) -> dict[str, Callable[[], object]]:
         "follow": lambda: tracker.follow(photograph),
         "encoding": lambda: encoding(),
         "decoding": lambda: decoding(),
+        **(exported(made, x, styles[:1]) if translator.device.type == "cpu" else {}),
     }
 
 
@@ -180,6 +213,7 @@ def _rows(median: Mapping[str, float]) -> list[str]:
         row("full translation without masks", median["unmasked"], floor),
         row("change of style", median["style"], median["decoding"]),
         row(f"{STYLES} styles of a source, each", median["styles"] / STYLES, median["decoding"]),
+        *(row(f"{what} by the ONNX files, fp32", median[key]) for key, what in ONNX.items() if key in median),
         f"| change of mask weights | {1000 * median['masks']:.1f} ms | | |",
         f"| alignment of a photograph of {PHOTOGRAPH} x {PHOTOGRAPH} px | {1000 * median['align']:.1f} ms | | |",
         f"| the same face found again in a video's next frame | {1000 * median['follow']:.1f} ms | | |",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from stargan.cli import align, bench, export, faces, publish, translate, video
+from stargan.cli import align, bench, export, faces, publish, push, translate, video
 from stargan.cli.parsing import Verb, run_verb
 
-VERBS = (translate, video, align, faces, bench, export, publish)
+VERBS = (translate, video, align, faces, bench, export, push, publish)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

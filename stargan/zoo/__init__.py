@@ -16,6 +16,7 @@ from stargan.files.checkpoint import CheckpointError
 from stargan.files.download import Progress, ZooError, download
 from stargan.model import Model
 
+HUB_FILE = "model.safetensors"  # of a repository there, where no other is named
 HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.(?:safetensors|ckpt|pt|pth)))?")
 
 
@@ -103,8 +104,13 @@ def available() -> dict[str, Path]:
 
 
 def discriminator(name: str) -> Path | None:
-    """The file of the discriminator that was kept beside a model of that name, or in or beside that file; None where there is
-    none."""
+    """The file of the discriminator that was kept beside a model of that name, here or on the Hub, or in or beside that file; None
+    where there is none."""
+    if match := HUB.fullmatch(name):
+        try:
+            return _from_hub(match, checkpoint.discriminator_path(match[3] or HUB_FILE).as_posix())
+        except _NoFile:
+            return None
     path = Path(available().get(name, name))
     if path.suffix not in published.SUFFIXES:
         path = checkpoint.discriminator_path(path)
@@ -159,7 +165,12 @@ def load(
 def _file(name: str, models: Collection[str]) -> Path:
     """The file that a name stands for which is no model's of this list."""
     if name.startswith("hf:"):
-        return _from_hub(name)
+        match = HUB.fullmatch(name)
+        if match is None:
+            raise ZooError(
+                f"{name!r} names no model on the Hub; write hf:user/name, then @revision and :file.safetensors if you wish"
+            )
+        return _from_hub(match, match[3] or HUB_FILE)
     if os.path.isfile(name):
         return Path(name)
     if os.path.isdir(name):
@@ -201,14 +212,16 @@ def _published(entry: Entry, accept_licence: bool, progress: Progress | None) ->
     return model
 
 
-def _from_hub(name: str) -> Path:
-    match = HUB.fullmatch(name)
-    if match is None:
-        raise ZooError(f"{name!r} names no model on the Hub; write hf:user/name, then @revision and :file.safetensors if you wish")
+class _NoFile(ZooError):
+    """A repository on the Hub without that file."""
+
+
+def _from_hub(match: re.Match[str], file: str) -> Path:
+    """A file of the repository that `HUB` has found."""
     # Slow to import, and needed for these names only.
     from huggingface_hub import errors, hf_hub_download
 
-    repository, revision, file = match[1], match[2], match[3] or "model.safetensors"
+    repository, revision = match[1], match[2]
     page = f"https://huggingface.co/{repository}"
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
@@ -221,7 +234,7 @@ def _from_hub(name: str) -> Path:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise ZooError(f"{repository} is not here, and the Hub cannot be reached; connect to the network and try again") from None
     except errors.EntryNotFoundError:
-        raise ZooError(f"{repository} has no file {file}; name another one, as in hf:{repository}:file.safetensors") from None
+        raise _NoFile(f"{repository} has no file {file}; name another one, as in hf:{repository}:file.safetensors") from None
     except errors.HFValidationError:
         raise ZooError(f"{repository!r} cannot be the name of a repository; copy it from its page on the Hub") from None
     except Exception as error:  # The Hub's client is built on other HTTP libraries in other versions.

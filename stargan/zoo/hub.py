@@ -1,4 +1,4 @@
-"""A Space and the Hub: who may publish it, and its upload."""
+"""A Space or a model and the Hub: who may publish it, and its upload."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stargan.files import checkpoint
+from stargan.zoo import HUB_FILE, ZooError, load
 from stargan.zoo.publish import PublishError, Space, tail
+from stargan.zoo.push import Parcel, difference
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -17,7 +20,7 @@ OURS = "stargan/networks.py"  # what every Space has that was published like thi
 
 @dataclass(frozen=True)
 class Account:
-    """Who publishes. held: the files of the Space as it is on the Hub; None where there is none yet."""
+    """Who publishes. held: the files of the repository as it is on the Hub; None where there is none yet."""
 
     name: str
     held: frozenset[str] | None
@@ -32,14 +35,11 @@ def account(repo: str, private: bool = False) -> Account:
     api = HfApi()
     page = f"{api.endpoint}/spaces/{repo}"
     with _explained(api, repo):
-        me = api.whoami()
-        allowed = [me["name"], *(org["name"] for org in me.get("orgs", []))]
-        if repo.split("/")[0].lower() not in [name.lower() for name in allowed]:
-            raise PublishError(f"{me['name']} is logged in, who cannot publish {repo}; start the name with {' or '.join(allowed)}")
+        name = _login(api, repo)
         try:
             info = api.space_info(repo)
         except errors.RepositoryNotFoundError:
-            return Account(me["name"], None, private)
+            return Account(name, None, private)
     if info.sdk != "gradio":
         raise PublishError(f"{page} is a {info.sdk or 'nameless'} Space, not one for Gradio; give another name, or delete it there")
     held = frozenset(file.rfilename for file in info.siblings or ())
@@ -47,7 +47,65 @@ def account(repo: str, private: bool = False) -> Account:
         raise PublishError(f"{page} is another app, which this would replace; give another name, or delete it there")
     if private and not info.private:
         raise PublishError(f"{page} is public; make it private in its settings there, or leave --private out")
-    return Account(me["name"], held, bool(info.private))
+    return Account(name, held, bool(info.private))
+
+
+def owner(repo: str, private: bool = False) -> Account:
+    """As `account`, for a model: what is there must be empty, or a model."""
+    from huggingface_hub import HfApi, errors
+
+    api = HfApi()
+    page = f"{api.endpoint}/{repo}"
+    with _explained(api, repo):
+        name = _login(api, repo)
+        try:
+            info = api.model_info(repo)
+        except errors.RepositoryNotFoundError:
+            return Account(name, None, private)
+    held = frozenset(file.rfilename for file in info.siblings or ())
+    if held - {".gitattributes", "README.md"} and HUB_FILE not in held:
+        raise PublishError(f"{page} holds something else, beside which this would lie; give another name, or delete it there")
+    if private and not info.private:
+        raise PublishError(f"{page} is public; make it private in its settings there, or leave --private out")
+    return Account(name, held, bool(info.private))
+
+
+def push(repo: str, parcel: Parcel, private: bool = False) -> str:
+    """Uploads a model, loads it back by `hf:user/name` at that very commit, and compares the two; returns its address.
+    PublishError otherwise."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with _explained(api, repo):
+        api.create_repo(repo, repo_type="model", private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo,
+            repo_type="model",
+            folder_path=parcel.folder,
+            commit_message=f"The model {parcel.model.name}",
+            delete_patterns=[*parcel.ours],
+        )
+    try:
+        back = load(f"hf:{repo}@{commit.oid}")
+    except (ZooError, checkpoint.CheckpointError) as error:
+        raise PublishError(f"{repo} is uploaded, but does not load back: {error}; call this again to be sure of it") from None
+    if differing := difference(parcel.model, back):
+        raise PublishError(
+            f"{repo} is uploaded, but what loads back has another {differing}; call this again, and use it once it fits"
+        )
+    return f"{api.endpoint}/{repo}"
+
+
+def _login(api: HfApi, repo: str) -> str:
+    """Who is logged in; PublishError where they may not publish under that name."""
+    me = api.whoami()
+    allowed = [me["name"], *(org["name"] for org in me.get("orgs", []))]
+    if repo.split("/")[0].lower() not in [name.lower() for name in allowed]:
+        raise PublishError(f"{me['name']} is logged in, who cannot publish {repo}; start the name with {' or '.join(allowed)}")
+    # Before minutes of work; finer rights show at the upload alone.
+    if ((me.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
+        raise PublishError(f"this login may only read, not write to {repo}; log in with a token that has write permission there")
+    return me["name"]
 
 
 def upload(repo: str, space: Space, private: bool = False) -> str:

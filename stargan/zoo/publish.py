@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from stargan import zoo
 from stargan.files import places
-
-if TYPE_CHECKING:
-    pass
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE", "docs/architecture.md")
 SOURCES = {
@@ -34,7 +32,7 @@ ATTRIBUTES = f"{MARK}\n*{LARGE} filter=lfs diff=lfs merge=lfs -text\n"
 
 
 class PublishError(ValueError):
-    """A Space that cannot be made, does not start, or cannot be uploaded; the sentence says what to do."""
+    """A Space or a model that cannot be made, used or uploaded; the sentence says what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,25 @@ class Space:
 
     def plan(self) -> str:
         """What goes up, a file a line."""
-        by_lfs = sum(size for path, size in self.files.items() if path.endswith(LARGE))
         lines = [
             f"shows first: {self.model} (licence of its weights: {self.licence or 'not said in the file'})",
             ", ".join(f"{key}: {self.card.get(key)}" for key in ("sdk", "sdk_version", "python_version", "app_file", "license")),
-            *(f"{_size(n)}  {path}{'  by LFS' if path.endswith(LARGE) else ''}" for path, n in self.files.items()),
-            f"{_size(sum(self.files.values()))}  in {len(self.files)} files, {_size(by_lfs).strip()} by LFS, "
-            f"in {os.path.relpath(self.folder)}",
+            *listed(self.files, self.folder),
         ]
         return "\n".join(lines)
 
 
-def repository(name: str) -> str:
-    """The name, where it can be a Space's: user/name; PublishError otherwise."""
+def listed(files: Mapping[str, int], folder: Path) -> list[str]:
+    """What goes up: a line on each file, and one on all."""
+    by_lfs = sum(size for path, size in files.items() if path.endswith(LARGE))
+    return [
+        *(f"{_size(n)}  {path}{'  by LFS' if path.endswith(LARGE) else ''}" for path, n in files.items()),
+        f"{_size(sum(files.values()))}  in {len(files)} files, {_size(by_lfs).strip()} by LFS, in {os.path.relpath(folder)}",
+    ]
+
+
+def repository(name: str, kind: str = "Space") -> str:
+    """The name, where it can be that of a Space, or of another kind of repository: user/name; PublishError otherwise."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -70,7 +74,7 @@ def repository(name: str) -> str:
         if name.count("/") == 1:
             return name
     raise PublishError(
-        f"{name!r} cannot be the name of a Space; write user/name with letters, digits, and single -, _ or . between them"
+        f"{name!r} cannot be the name of a {kind}; write user/name with letters, digits, and single -, _ or . between them"
     )
 
 
@@ -80,7 +84,7 @@ def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
     PublishError for another model, for a folder that holds something else, and where it cannot be written.
     """
     folder = folder.absolute()
-    _check_target(folder)
+    check_target(folder)
     sources, licence = _sources(model)
     readme, card = _readme(licence, sources)
     models = [model, *(name for name in zoo.bundled() if name != model)]
@@ -89,19 +93,12 @@ def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
         "README.md": readme,
         "weights/models.json": json.dumps(models),
     }
-    partial = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with written(folder) as partial:
         for path, source in sources.items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, partial / path)
         for path, text in texts.items():
             (partial / path).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise PublishError(f"{folder} cannot be written ({error.strerror or error}); choose another one with --out") from None
     files = {path: (folder / path).stat().st_size for path in sorted({*sources, *texts})}
     return Space(folder, model, licence, card, files)
 
@@ -126,7 +123,7 @@ def _sources(model: str) -> tuple[dict[str, Path], str]:
     if f"{target}/{file.name}" not in found:
         found[f"{target}/model{LARGE}"] = file
         if (card := file.with_name("README.md")).is_file():
-            found |= {f"{target}/README.md": card, **_pictures(card, target)}
+            found |= {f"{target}/README.md": card, **pictures(card, target)}
     return found, zoo.load(model).licence
 
 
@@ -146,12 +143,12 @@ def _readme(licence: str, sources: dict[str, Path]) -> tuple[str, dict[str, obje
     if re.search(r"\bNC\b|non-?commercial", licence, re.IGNORECASE):
         known = re.fullmatch(r"CC (BY-NC(?:-SA|-ND)?) (\d\.\d)", licence)
         card["license"] = f"cc-{known[1]}-{known[2]}".lower() if known else "other"
-    sources |= {"README.md": path, **_pictures(path, "")}
+    sources |= {"README.md": path, **pictures(path, "")}
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{text}---\n{match.string[match.end() :]}", card
 
 
-def _pictures(page: Path, folder: str) -> dict[str, Path]:
+def pictures(page: Path, folder: str) -> dict[str, Path]:
     """The files that a page shows, by where they stand when the page is in that folder of the Space."""
     found = {}
     for name in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
@@ -162,11 +159,32 @@ def _pictures(page: Path, folder: str) -> dict[str, Path]:
     return found
 
 
-def _check_target(folder: Path) -> None:
-    mark = folder / ".gitattributes"
-    ours = mark.is_file() and mark.read_text(errors="replace").startswith(MARK) and not (folder / ".git").exists()
+def check_target(folder: Path, mark: str = MARK) -> None:
+    """PublishError for a folder that holds something else than what a command of ours has written: its .gitattributes begin with
+    that mark."""
+    path = folder / ".gitattributes"
+    ours = path.is_file() and path.read_text(errors="replace").startswith(mark) and not (folder / ".git").exists()
     if folder.exists() and not (folder.is_dir() and (ours or not any(folder.iterdir()))):
         raise PublishError(f"{folder} holds something else; give an empty or a new folder with --out")
+
+
+@contextlib.contextmanager
+def written(folder: Path) -> Iterator[Path]:
+    """Where to write a folder that takes that one's place once the block has ended without an error. PublishError where it cannot
+    be written."""
+    partial = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    except OSError as error:
+        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another one with --out"
+        raise PublishError(f"{folder} cannot be written ({error.strerror or error}); {advice}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def tail(text: str) -> str:

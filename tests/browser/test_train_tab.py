@@ -70,6 +70,7 @@ def test_a_model_is_trained_stopped_continued_and_used(page: Any, portrait_file:
     page.get_by_text("There is a run").wait_for()
     page.get_by_role("button", name="Stop (saves)").click()
     page.get_by_text(f"{name}: stopped; it can be continued").wait_for(timeout=LONG)
+    page.get_by_text(f"python -m stargan push {name} USER/{name}").wait_for()
     saved = max((places.runs() / name).glob("checkpoint-*.pt"))
     done = int(saved.stem.split("-")[1])
 

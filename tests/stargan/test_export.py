@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 from material import TINY_FAN, portrait
 from PIL import Image
 
-from stargan import export, styles
+from stargan import bench, export, styles
 from stargan.cli.main import main
 from stargan.files import checkpoint
 from stargan.media import images
@@ -118,3 +119,25 @@ def test_the_ten_lines_of_readme_need_onnxruntime_alone(exported: Path, tmp_path
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == (64, 64)
+
+
+@pytest.mark.parametrize("w_hpf", [0.0, 1.0])
+def test_bench_times_what_the_model_does(w_hpf: float) -> None:
+    made, x, style = model(w_hpf), images.to_tensor(portrait(3, 64)), torch.ones(1, 64)
+    cases = bench.exported(made, x, style)
+    translator = Translator(made, "cpu", "fp32")
+    wanted = translator.decode(translator.encode(x), style[0]).numpy()
+    for case in bench.ONNX:
+        (found,) = cases[case]()
+        np.testing.assert_allclose(found.clip(-1, 1), wanted.clip(-1, 1), atol=2e-4)
+    cases = {"plain", "full", "unmasked", "style", "masks", "styles", "align", "follow", "encoding", "decoding", *bench.ONNX}
+    rows = bench._rows(dict.fromkeys(cases, 0.5))
+    assert sum("by the ONNX files" in row for row in rows) == 2 and rows[-1].endswith("| 500.0 ms | | |")
+    assert not any("ONNX" in row for row in bench._rows(dict.fromkeys(cases - set(bench.ONNX), 0.5)))
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_bench_does_without_onnx(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
+    assert bench.exported(model(0.0), torch.zeros(1, 3, 64, 64), torch.zeros(1, 64)) == {}

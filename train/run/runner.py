@@ -29,7 +29,8 @@ PRIORITY = 10  # the page stays fluid
 @dataclass(frozen=True)
 class Progress:
     """How a run stands. state: starting, running, stopped (may be continued), done or failed; rate in iterations a second and
-    remaining in seconds, None where not known yet; curves: rows of iteration, loss and value; sheet: the newest picture."""
+    remaining in seconds, None where not known yet; curves: rows of iteration, loss and value; sheet: the newest picture; push: the
+    command that puts its model on the Hub, empty where there is none yet."""
 
     state: str
     iteration: int
@@ -38,6 +39,7 @@ class Progress:
     curves: list[tuple[int, str, float]]
     sheet: Path | None
     message: str = ""
+    push: str = ""
 
     @property
     def remaining(self) -> float | None:
@@ -134,9 +136,10 @@ class Runner:
         """How a run stands; TrainingError where there is none of that name."""
         folder = self._folder(name)
         try:
-            iterations = int(json.loads((folder / "config.json").read_text())["iterations"])
+            values = json.loads((folder / "config.json").read_text())
+            iterations, licence = int(values["iterations"]), str(values.get("licence", ""))
         except (ValueError, KeyError):
-            iterations = 0
+            iterations, licence = 0, ""
         lines = log.read(folder / "log.jsonl")
         sheets = sorted(folder.glob("samples/*.png"))
         rate = log.rate(lines)
@@ -151,7 +154,8 @@ class Runner:
             state, message = "failed", _last_words(folder / "output.txt", self._process.returncode)
         else:
             state = "done" if iteration >= iterations > 0 else "stopped"
-        return Progress(state, iteration, iterations, rate, log.curves_of(lines), sheets[-1] if sheets else None, message)
+        push = _push(name, licence) if not going and (folder / "model.safetensors").is_file() else ""
+        return Progress(state, iteration, iterations, rate, log.curves_of(lines), sheets[-1] if sheets else None, message, push)
 
     def _folder(self, name: str) -> Path:
         if name not in self.names():
@@ -162,6 +166,11 @@ class Runner:
         if name == self._name and self._process is not None and self._process.poll() is None:
             return self._process.pid
         return trained_by(self.runs / name)
+
+
+def _push(name: str, licence: str) -> str:
+    """The command that puts a run's model on the Hub; without a licence it would be refused."""
+    return f"python -m stargan push {name} USER/{name}" + ("" if licence else " --licence 'CC BY 4.0'")
 
 
 @contextlib.contextmanager

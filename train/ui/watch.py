@@ -108,10 +108,15 @@ def _state(name: str | None, now: Progress) -> str:
         facts += [f"{now.rate:.2f} a second", f"{_duration(now.remaining or 0)} to go"]
     label = html.escape(f"{name}: {WORDS[now.state]}")
     said = f"<p role='alert'>{html.escape(now.message[:1].upper() + now.message[1:])}</p>" if now.message else ""
+    pushed = (
+        f"<p>To the Hugging Face Hub, under a licence that its pictures allow: <code>{html.escape(now.push)}</code></p>"
+        if now.push
+        else ""
+    )
     return (
         f"<p><strong>{label}</strong></p>{said}"
         f"<div role='progressbar' aria-label='{label}' aria-valuemin='0' aria-valuemax='100' aria-valuenow='{100 * fraction:.0f}'>"
-        f"<div style='width:{100 * fraction:.1f}%'></div></div><p>{', '.join(facts)}</p>"
+        f"<div style='width:{100 * fraction:.1f}%'></div></div><p>{', '.join(facts)}</p>{pushed}"
     )
 
 

@@ -1,20 +1,16 @@
 """Publishing, against a stand-in for the Hub's API on this machine."""
 
-import base64
-import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from hub import TOKEN
 from huggingface_hub import constants
-from material import LocalServer
 
 from stargan import zoo
 from stargan.__main__ import main
@@ -25,100 +21,6 @@ from stargan.zoo import publish, trial
 from stargan.zoo.hub import OURS
 
 ROOT = places.ROOT
-TOKEN = "hf_abc"
-
-
-class Hub(LocalServer):
-    """What the Hub answers to publishing. spaces: files by path, of each Space by name; sdk and private: of all of them;
-    refuse: status by path, instead of an answer."""
-
-    def __init__(self):
-        self.spaces, self.objects, self.lfs, self.commits, self.created = {}, {}, set(), [], []
-        self.sdk, self.private, self.refuse = "gradio", False, {}
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                path = urlsplit(self.path).path
-                status = outer.refuse.get(path)
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not path.startswith("/objects/"):
-                    status = 401
-                status, answer = (status, {"error": "no"}) if status else outer.answer(self.command, path, body)
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                if status == 404:
-                    self.send_header("X-Error-Code", "RepoNotFound")
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_POST = do_PUT = do_GET
-
-        super().__init__(Handler)
-
-    def answer(self, method, path, body):
-        if path == "/api/whoami-v2":
-            return 200, {"name": "Alice", "type": "user", "orgs": [{"name": "painters"}]}
-        if path == "/api/validate-yaml":
-            return 200, {}
-        if path == "/api/repos/create":
-            wish = json.loads(body)
-            self.created.append(wish)
-            name = f"{wish['organization']}/{wish['name']}"
-            status = 409 if name in self.spaces else 200
-            self.spaces.setdefault(name, {".gitattributes": b"", "README.md": b""})
-            return status, {"url": f"{self.url}/spaces/{name}"}
-        if path.startswith("/objects/"):
-            self.objects[path.removeprefix("/objects/")] = body
-            return 200, {}
-        match = re.fullmatch(r"(?:/api)?/spaces/([^/]+/[^/.]+)(?:\.git)?(/.*)?", path)
-        name, rest = match[1], match[2] or ""
-        if name not in self.spaces:
-            return 404, {"error": "Repository not found"}
-        files = self.spaces[name]
-        if not rest:
-            siblings = [{"rfilename": file} for file in files]
-            return 200, {"id": name, "sdk": self.sdk, "private": self.private, "siblings": siblings, "likes": 0, "tags": []}
-        if rest == "/tree/main":
-            return 200, [{"type": "file", "path": file, "size": len(data), "oid": "0" * 40} for file, data in files.items()]
-        if rest == "/preupload/main":
-            paths = [file["path"] for file in json.loads(body)["files"]]
-            modes = ["lfs" if path.endswith(".safetensors") else "regular" for path in paths]
-            return 200, {"files": [{"path": p, "uploadMode": mode, "shouldIgnore": False} for p, mode in zip(paths, modes)]}
-        if rest == "/info/lfs/objects/batch":
-            wanted = json.loads(body)["objects"]
-            answers = [{**o, "actions": {"upload": {"href": f"{self.url}/objects/{o['oid']}"}}} for o in wanted]
-            return 200, {"transfer": "basic", "objects": answers}
-        assert (method, rest) == ("POST", "/commit/main")
-        for line in map(json.loads, body.splitlines()):
-            value = line["value"]
-            if line["key"] == "header":
-                self.commits.append(value["summary"])
-            elif line["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                files[value["path"]] = self.objects[value["oid"]]
-                self.lfs.add(value["path"])
-                assert hashlib.sha256(files[value["path"]]).hexdigest() == value["oid"]
-            else:
-                del files[value["path"]]
-        return 200, {"success": True, "commitOid": "1" * 40, "commitUrl": f"{self.url}/spaces/{name}/commit/{'1' * 40}"}
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    hub = Hub()
-    # Its constants are read once, when it is imported.
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    yield hub
-    hub.close()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: 
     assert until(runner, "mine", "running", "failed") == "running"
     # Another page knows of it, and can stop it.
     elsewhere = Runner(runner.runs, picture_folder)
-    assert elsewhere.busy() == "mine"
+    assert elsewhere.busy() == "mine" and not elsewhere.progress("mine").push
     deadline = time.monotonic() + 60
     while not elsewhere.progress("mine").curves and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -54,6 +54,7 @@ def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: 
     assert until(runner, "mine", "stopped", "failed") == "stopped"
     stopped = runner.progress("mine")
     assert stopped.iteration > 0 and stopped.sheet is not None and stopped.sheet.exists()
+    assert stopped.push == "python -m stargan push mine USER/mine --licence 'CC BY 4.0'"
     assert {loss for _, loss, _ in stopped.curves} == {"discriminator", "adversarial", "style", "diversity", "cycle"}
     assert checkpoint.load(runner.runs / "mine" / "model.safetensors").config.domains == ("cold", "warm")
 
