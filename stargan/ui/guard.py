@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stargan.ui.own import Own
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 HEADERS = {
@@ -24,15 +28,17 @@ SPACE = {"Content-Security-Policy": "frame-ancestors 'self' https://huggingface.
 
 
 def guard(arguments: argparse.Namespace) -> list[Middleware]:
-    """The middleware for a page that is run with these settings. A page for this machine answers under its names and --hosts alone;
-    a Space without training and password is there for whoever calls it, from other sites as well."""
+    """The middleware for a page that has been built and is run with these settings. A page for this machine answers under its names
+    and --hosts alone; a Space without training and password is there for whoever calls it, from other sites as well. To each
+    visitor files of their own."""
     space = "SPACE_ID" in os.environ
+    own = Middleware(Own, folder=Path(get_upload_folder()), embedded=space)
     if space and not (arguments.train or arguments.auth):
-        return []
+        return [own]
     hosts = arguments.hosts.replace(",", " ").split()
     far = space or arguments.host not in LOOPBACK
     headers = HEADERS | (SPACE if space else {})
-    return [Middleware(Guard, hosts=hosts, any_host=arguments.share or (far and not hosts), headers=headers)]
+    return [Middleware(Guard, hosts=hosts, any_host=arguments.share or (far and not hosts), headers=headers), own]
 
 
 class Guard:

@@ -1,0 +1,137 @@
+"""What keeps visitors from the files of other visitors."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "stargan-visitor"
+LONGEST = 4096  # characters of a path
+MANY = 10_000  # files after which those that are gone are forgotten
+ANOTHERS = "This file is not there, or it is another visitor's."
+
+
+class Own:
+    """ASGI middleware: a file of the page's folder goes to those alone who brought it, or whom the page has told of it.
+
+    Browsers are known by a cookie. What a program that keeps none has brought or made is for every such program that knows its
+    address, and for no browser.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path, embedded: bool = False) -> None:
+        """folder: of uploads and results, whole paths of which are in answers. embedded: whether browsers see the page inside
+        another site's, where they keep cookies of this kind alone."""
+        self.app, self.folder = app, folder.resolve()
+        self._told = re.compile(re.escape(str(self.folder).encode()) + rb'/[^"\\<>?]*')
+        self._owners: dict[Path, set[str]] = {}
+        self._many = MANY
+        self._kind = "SameSite=None; Secure; Partitioned" if embedded else "SameSite=Lax"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = Headers(scope=scope)
+        visitor = _visitor(headers)
+        asked = re.search(r"/file[=/](.*)", scope["path"], re.DOTALL)
+        wanted: Iterator[str] = iter([asked[1] if asked else "", unquote_plus(scope["query_string"].decode("latin-1"))])
+        if scope["method"] == "POST" and not headers.get("content-type", "").startswith("multipart/"):
+            body = await _body(receive)
+            wanted, receive = itertools.chain(wanted, _texts(body)), _again(body, receive)
+        if not all(self._may(visitor, text) for text in wanted):
+            return await PlainTextResponse(ANOTHERS, 403)(scope, receive, send)
+        tells, newcomer = False, secrets.token_urlsafe(24)
+
+        async def told(message: Message) -> None:
+            nonlocal tells, visitor
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                kind = answer.get("content-type", "")
+                tells = kind.startswith(("application/json", "text/event-stream", "text/html"))
+                if kind.startswith("text/html") and not visitor:
+                    visitor = newcomer
+                    answer.append("set-cookie", f"{COOKIE}={visitor}; Path=/; HttpOnly; {self._kind}")
+            elif tells and (content := message.get("body")):
+                # Each message of the page is one piece.
+                for path in self._named(content):
+                    self._owners.setdefault(path, set()).add(visitor)
+                self._forget()
+            await send(message)
+
+        await self.app(scope, receive, told)
+
+    def _named(self, content: bytes) -> Iterator[Path]:
+        """The paths of the folder that are in a message."""
+        return (Path(path.decode(errors="replace")) for path in self._told.findall(content))
+
+    def _may(self, visitor: str, text: str) -> bool:
+        """Whether all that a text says of the folder is what the visitor may have."""
+        # What an answer repeats is told to them, so it may stand in the middle of a sentence, too.
+        named = list(self._named(text.encode(errors="replace")))
+        if "/" in text and len(text) <= LONGEST:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # no path
+                whole = Path(text).resolve()
+                named += [whole] if whole.is_relative_to(self.folder) else []
+        return all(visitor in self._owners.get(path, ()) for path in named)
+
+    def _forget(self) -> None:
+        if len(self._owners) > self._many:
+            self._owners = {path: owners for path, owners in self._owners.items() if path.exists()}
+            self._many = max(MANY, 2 * len(self._owners))
+
+
+def _visitor(headers: Headers) -> str:
+    """What the browser is known by; empty for what keeps no cookies."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""  # gone
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What gives a body that has been read once more, and then what else comes."""
+    left = [body]
+
+    async def give() -> Message:
+        return {"type": "http.request", "body": left.pop(), "more_body": False} if left else await receive()
+
+    return give
+
+
+def _texts(body: bytes) -> Iterator[str]:
+    """All texts in a body of JSON; what is none is the application's to refuse."""
+    try:
+        values: list[Any] = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, dict):
+            values += [*value, *value.values()]
