@@ -40,7 +40,8 @@ class ModelConfig:
     image_size is a power of two from 64 to 1024. domains are names, in the order of the branches. w_hpf is the divisor of
     the high-pass filter; 0 builds the networks without skips and masks. base_channels is the width at full resolution (0:
     2**14 / image_size, as published), doubled with every halving of the side up to max_channels. mask_sizes are the sides at
-    which masked features of the encoder are added into the decoder.
+    which masked features of the encoder are added into the decoder. last_shortcut: whether the decoder's last block has a shortcut
+    even with skips, as one has that was grown onto a smaller model.
     """
 
     image_size: int = 256
@@ -52,6 +53,7 @@ class ModelConfig:
     base_channels: int = 0
     max_channels: int = 512
     mask_sizes: tuple[int, ...] = (32, 64, 128)
+    last_shortcut: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size not in IMAGE_SIZES:
@@ -209,11 +211,14 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         down = [(config.width(i), config.width(i + 1), True) for i in range(config.scales)]
-        bottom = [(config.width(config.scales), config.width(config.scales), False)] * 2
+        blocks = down + [(config.width(config.scales), config.width(config.scales), False)] * 2
+        shortcuts = [config.w_hpf == 0] * len(blocks)
+        shortcuts[0] |= config.last_shortcut
         self.from_rgb = nn.Conv2d(3, config.width(0), 3, padding=1)
-        self.encode = nn.ModuleList(ResBlock(i, o, normalize=True, downsample=d) for i, o, d in down + bottom)
+        self.encode = nn.ModuleList(ResBlock(i, o, normalize=True, downsample=d) for i, o, d in blocks)
         self.decode = nn.ModuleList(
-            AdaINResBlock(o, i, config.style_dim, upsample=d, shortcut=config.w_hpf == 0) for i, o, d in reversed(down + bottom)
+            AdaINResBlock(o, i, config.style_dim, upsample=d, shortcut=s)
+            for (i, o, d), s in reversed(list(zip(blocks, shortcuts, strict=True)))
         )
         self.to_rgb = nn.Sequential(InstanceNorm(config.width(0)), nn.LeakyReLU(0.2), nn.Conv2d(config.width(0), 3, 1))
         if config.w_hpf > 0:
@@ -319,5 +324,8 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
         """image (N, 3, S, S) in [-1, 1]; domain (N,) long -> logits (N,), positive for real."""
-        logits = self.main(image).flatten(1)  # (N, domains)
-        return logits[torch.arange(len(domain), device=domain.device), domain]
+        return self.logits(image).gather(1, domain[:, None]).squeeze(1)
+
+    def logits(self, image: Tensor) -> Tensor:
+        """image as above -> the logits of all branches, (N, domains)."""
+        return self.main(image).flatten(1)

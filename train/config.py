@@ -37,7 +37,8 @@ PAPER = {
     "ds_floor": 0.0,
     "lr_decay": 0,
     "lambda_con": 0.0,
-    "lambda_peak": 0.0,
+    "lambda_mis": 0.0,
+    "last_shortcut": False,
     "sources": (),
 }
 
@@ -57,6 +58,7 @@ class TrainConfig:
     base_channels: int = 0  # 0: 2**14 / image_size
     max_channels: int = 512
     w_hpf: float = 1.0  # 0: no masks; above, masks come from the bundled 68-point FAN
+    last_shortcut: bool = False  # the decoder's last block has a shortcut: what a smaller model is best grown with
 
     iterations: int = 100_000
     minutes: float = 0.0  # stop after that much time in this call; 0: no limit
@@ -71,7 +73,7 @@ class TrainConfig:
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
     lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
-    lambda_peak: float = 0.0  # presses down what rises steeply in the decoder and shows as spots (train/step/peaks.py)
+    lambda_mis: float = 0.0  # matching-aware discriminator: a real picture of another domain is a fake to a branch
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0
@@ -122,7 +124,7 @@ class TrainConfig:
             raise ConfigError(f"sources are {list(self.sources)}; name each once")
         if not 0 < self.source_share < 1:
             raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
-        for name in ("lambda_con", "lambda_peak"):
+        for name in ("lambda_con", "lambda_mis"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (off) or above")
         left, top, right, bottom = self.con_box
@@ -148,6 +150,7 @@ class TrainConfig:
             w_hpf=self.w_hpf,
             base_channels=self.base_channels,
             max_channels=self.max_channels,
+            last_shortcut=self.last_shortcut,
         )
 
 

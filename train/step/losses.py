@@ -20,6 +20,14 @@ def r1(logits: Tensor, image: Tensor) -> Tensor:
     return 0.5 * gradient.square().sum((1, 2, 3)).mean()
 
 
+def mismatch(logits: Tensor, domain: Tensor) -> Tensor:
+    """Matching-aware discrimination (arXiv 1605.05396, section 4.1): to each branch but its own a real picture is a fake, so that
+    what passes for real has to be of the domain, too. logits (N, K) of all branches that are targets, domain (N,) long. Scalar,
+    0 and above; 0 with a single branch."""
+    other = torch.ones_like(logits, dtype=torch.bool).scatter_(1, domain[:, None], False)
+    return F.softplus(logits[other]).mean() if logits.shape[1] > 1 else logits.sum() * 0
+
+
 def style_reconstruction(style: Tensor, found: Tensor) -> Tensor:
     """Equation 2: mean absolute difference of the style asked for and the one found in the output, both (N, style_dim)."""
     return (found - style).abs().mean()

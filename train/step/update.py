@@ -10,7 +10,7 @@ from accelerate.utils import reduce
 from torch import Tensor
 
 from train.config import TrainingError
-from train.step import losses, peaks
+from train.step import losses
 from train.step.augment import diff_augment
 from train.step.batch import KINDS, Batch
 from train.step.state import Masks, State
@@ -26,7 +26,6 @@ class Fake:
     image: Tensor
     features: Tensor
     skips: dict[int, Tensor] | None
-    peak: Tensor | None  # the loss on peaks, where it has a weight
 
 
 def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tensor:
@@ -40,10 +39,7 @@ def _style(state: State, batch: Batch, kind: str, second: bool = False) -> Tenso
 def translate(state: State, x: Tensor, style: Tensor, masks: Masks | None) -> Fake:
     features, kept = state.generator.features(x)
     skips = state.generator.skips(kept, masks) if masks is not None else None
-    if state.config.lambda_peak:
-        image, peak = peaks.synthesize(state.generator, features, style, skips)
-        return Fake(style, image.float(), features, skips, peak)
-    return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips, None)
+    return Fake(style, state.generator.synthesize(features, style, skips).float(), features, skips)
 
 
 def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tensor:
@@ -52,7 +48,8 @@ def _augment(state: State, x: Tensor, batch: Batch, kind: str, use: int) -> Tens
 
 
 def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, with_r1: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 1 for the discriminator, and R1 on real pictures. image (N, 3, S, S) comes from the generator, cut off from it."""
+    """Equation 1 for the discriminator, R1 on real pictures, and what `losses.mismatch` says of them, where it has a weight. image
+    (N, 3, S, S) comes from the generator, cut off from it."""
     c = state.config
     with state.autocast():
         logits = state.discriminator(_augment(state, image, batch, kind, 0), batch.y_trg)
@@ -64,19 +61,24 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
     x_real = _augment(state, x_real, batch, kind, 1)
     if with_r1:
         x_real = x_real.detach().requires_grad_()
-        logits = state.discriminator(x_real, y_real)  # in float32: a gradient of a gradient needs it
-        penalty = losses.r1(logits, x_real)
+        branches = state.discriminator.logits(x_real)  # in float32: a gradient of a gradient needs it
     else:
         with state.autocast():
-            logits = state.discriminator(x_real, y_real).float()
-        penalty = torch.zeros((), device=state.device)
+            branches = state.discriminator.logits(x_real).float()
+    logits = branches.gather(1, y_real[:, None]).squeeze(1)
     real = losses.adversarial(logits, real=True)
-    loss = real + fake + c.lambda_r1 * c.r1_every * penalty
-    return loss, {"real": real, "fake": fake} | ({"reg": penalty} if with_r1 else {})
+    loss, log = real + fake, {"real": real, "fake": fake}
+    if with_r1:
+        log["reg"] = losses.r1(logits, x_real)
+        loss = loss + c.lambda_r1 * c.r1_every * log["reg"]
+    if c.lambda_mis:
+        log["mis"] = losses.mismatch(branches[:, : len(c.domains)], y_real)
+        loss = loss + c.lambda_mis * log["mis"]
+    return loss, log
 
 
 def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses; and those on content and peaks, where they have a weight."""
+    """Equation 5: adversarial, style, diversity and cycle losses; and that on content, where it has a weight."""
     c = state.config
     with state.autocast():
         logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
@@ -94,9 +96,6 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             back = translate(state, fake.image, back_style, state.masks(fake.image))
             log["cyc"] = losses.cycle(batch.x_real, back.image)
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
-        if fake.peak is not None:
-            log["peak"] = fake.peak
-            loss = loss + c.lambda_peak * fake.peak
         if state.content is not None:
             log["con"] = state.content(batch.x_real, fake.image)
             loss = loss + c.lambda_con * log["con"]

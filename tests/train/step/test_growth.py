@@ -14,7 +14,7 @@ from stargan.faces.masks import face_masks
 from stargan.model import build
 from stargan.networks import Discriminator, ModelConfig
 from train import data
-from train.step import growth, peaks
+from train.step import growth
 
 SMALL = ModelConfig(image_size=64, domains=("a", "b"), base_channels=8, max_channels=16)
 
@@ -38,9 +38,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path) -> 
 def test_a_grown_model_keeps_all_inner_blocks_and_does_as_the_small_one(pictures: data.Pictures) -> None:
     torch.manual_seed(3)
     small = build(SMALL, TINY_FAN, "small")
-    grown = growth.grow(small, large(), pictures, scale=0.05)
+    grown = growth.grow(small, large(last_shortcut=True), pictures, scale=0.05)
     fresh = growth.grow(small, large(), pictures, scale=0.0)
-    assert grown.config == large() and grown.name == "small"
+    assert grown.config == large(last_shortcut=True) and grown.name == "small"
     assert not any(p.requires_grad for net in grown.networks.values() for p in net.parameters())
     for i, block in enumerate(small.generator.encode):
         for key, value in block.state_dict().items():
@@ -70,35 +70,34 @@ def test_the_discriminator_grows_too(pictures: data.Pictures) -> None:
     assert near < far
 
 
-def test_peaks_are_what_stands_out_of_its_map() -> None:
-    torch.manual_seed(0)
-    model = build(SMALL)
-    with torch.inference_mode():
-        x, style = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 64)
-        features, _ = model.generator.features(x)
-        image, flat = peaks.synthesize(model.generator, features, style, None)
-        assert torch.allclose(image, model.generator(x, style), atol=1e-5)
-        model.generator.decode[-1].register_forward_hook(lambda module, given, made: made.index_fill(3, torch.tensor([5]), 1e3))
-        _, steep = peaks.synthesize(model.generator, features, style, None)
-    assert steep > flat + 0.5
-    one = torch.zeros(1, 2, 32, 32)
-    one[0, 0, 3, 4] = 1.0
-    assert peaks.peaks(one).item() == pytest.approx((32 - peaks.HIGHEST) / 2, rel=0.01)
-
-
-def test_the_loss_on_peaks_lowers_them() -> None:
-    torch.manual_seed(0)
-    generator = build(SMALL).generator.requires_grad_(True)
+@pytest.mark.slow
+def test_a_last_shortcut_hands_on_what_the_small_model_paints(pictures: data.Pictures) -> None:
+    torch.manual_seed(3)
+    small = build(SMALL, TINY_FAN, "small")
     with torch.no_grad():
-        generator.decode[-2].conv2.weight.mul_(0)
-        generator.decode[-2].conv2.weight[:, 0, 1, 1] = 5.0
-    features, style = generator.features(torch.rand(2, 3, 64, 64))[0].detach(), torch.randn(2, 64)
-    optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
-    found = []
-    for _ in range(8):
-        loss = peaks.synthesize(generator, features, style, None)[1]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        found.append(loss.item())
-    assert found[0] > 0 and found[-1] < found[0]
+        # Two features make the picture, and one of those that are not needed is far larger than they are.
+        small.generator.to_rgb[2].weight[:, [0, 1, 2, 4, 6, 7]] = 0
+        small.generator.decode[-1].conv2.weight[2] *= 100
+    large_generator = build(large(last_shortcut=True)).generator
+    inner = growth.take_over(large_generator, small.generator)
+    assert any(key.startswith("decode.0.") for key in inner) and not any(key.startswith("to_rgb.") for key in inner)
+    sample = growth.Sample(pictures, 128, np.random.default_rng(5))
+    growth.hand_on(large_generator, small, sample)
+    chosen = large_generator.decode[-1].conv1x1.weight[:, :, 0, 0].abs().max(0).values > 0
+    assert chosen[[3, 5]].all() and chosen.sum() == 4
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        style = small.mapping_network(torch.randn(2, 16), torch.arange(2))
+        features, _ = small.generator.features(x)
+        wanted = small.generator.synthesize(features, style)
+        found = large_generator.synthesize(features, style)
+    # The same features, each over four pixels: nothing is lost where as few as there is room for make the picture.
+    assert torch.allclose(found, torch.nn.functional.interpolate(wanted, scale_factor=2, mode="nearest"), atol=0.02)
+
+
+def test_a_last_shortcut_is_part_of_the_shape() -> None:
+    assert growth.can_grow(SMALL, large(last_shortcut=True))
+    plain, with_shortcut = (build(large(last_shortcut=there)).generator for there in (False, True))
+    assert [block.shortcut for block in plain.decode] == [False] * len(plain.decode)
+    assert [block.shortcut for block in with_shortcut.decode] == [False] * (len(plain.decode) - 1) + [True]
+    assert plain.state_dict().keys() == with_shortcut.state_dict().keys()

@@ -74,6 +74,16 @@ def test_r1_of_a_linear_discriminator_is_known() -> None:
     torch.testing.assert_close(weight.grad, weight.detach())
 
 
+def test_a_real_picture_of_another_domain_is_a_fake_to_a_branch() -> None:
+    logits = torch.tensor([[3.0, -1.0, 0.5], [2.0, 0.0, -4.0]], requires_grad=True)
+    loss = losses.mismatch(logits, torch.tensor([0, 1]))
+    others = torch.tensor([-1.0, 0.5, 2.0, -4.0])
+    torch.testing.assert_close(loss, -(1 - torch.sigmoid(others)).log().mean())
+    loss.backward()
+    assert (logits.grad == 0).tolist() == [[True, False, False], [False, True, False]]
+    assert losses.mismatch(logits[:, :1], torch.tensor([0, 0])).item() == 0, "one branch has no others"
+
+
 def test_no_gradient_through_the_second_picture_of_diversity() -> None:
     a, b = torch.zeros(1, 3, 4, 4, requires_grad=True), torch.ones(1, 3, 4, 4, requires_grad=True)
     loss = losses.diversity(a, b)
