@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
+import numpy as np
 import torch
 
 from stargan.model import Model
+from train import data
 from train.config import ConfigError
+from train.step import growth
+
+ENLARGING = 60  # steps in which the faithful model's outer blocks learn to paint what a smaller free model does
 
 # The distance of two sets of weights over their size, beyond which they hardly are of one training: two that begin at random and
 # end as good are about 1.4 apart, fine-tuning moves by a few tenths.
@@ -29,6 +35,19 @@ def pair(free: Model, faithful: Model) -> Model:
             "generator; pair models of one training, such as a run and one that began from it"
         )
     return dataclasses.replace(faithful, free=free.generator, mean_styles={})
+
+
+def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int = ENLARGING, seed: int = 0) -> Model:
+    """A free model of the size of the faithful one, from one of before that one's growth (`growth.can_grow`): its inner blocks
+    within the faithful model's outer ones, of which the last is fitted to what it painted.
+
+    pictures: to fit it on, of at least the large side. The same seed gives the same model on one machine.
+    """
+    generator = copy.deepcopy(faithful.generator).requires_grad_(False)
+    growth.take_over(generator, free.generator)
+    sample = growth.Sample(pictures, faithful.config.image_size, np.random.default_rng(seed))
+    growth.fit_last_block(generator, free, sample, steps)
+    return dataclasses.replace(faithful, generator=generator, free=None, mean_styles={})
 
 
 def relative_distance(a: Model, b: Model) -> float:

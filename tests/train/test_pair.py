@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +13,11 @@ from stargan.files import checkpoint
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
+from train import data
 from train.cli.main import main
 from train.config import ConfigError
-from train.pair import pair, relative_distance
+from train.pair import enlarged, pair, relative_distance
+from train.step import growth
 
 CONFIG = ModelConfig(image_size=64, domains=("a", "b"), base_channels=4, max_channels=8, w_hpf=0.0)
 
@@ -58,3 +61,33 @@ def test_the_command_line_writes_a_pair(tmp_path: Path, capsys: pytest.CaptureFi
     checkpoint.save(made(2), tmp_path / "faithful.safetensors")
     assert main(["pair", *names, "--out", str(tmp_path / "other.safetensors")]) == 2
     assert "pair models of one training" in capsys.readouterr().err and not (tmp_path / "other.safetensors").exists()
+
+
+def test_a_free_model_from_before_the_growth_is_enlarged(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domains = tuple(sorted(p.name for p in (picture_folder / "train").iterdir()))
+    free, faithful = made(1, domains=domains), made(2, domains=domains, image_size=128, base_channels=2, last_shortcut=True)
+    for name, model in (("free", free), ("faithful", faithful)):
+        checkpoint.save(model, tmp_path / f"{name}.safetensors")
+    names = [f"--{name}={tmp_path / f'{name}.safetensors'}" for name in ("free", "faithful")]
+    assert main(["pair", *names, "--out", str(tmp_path / "both.safetensors")]) == 2
+    assert "half as large" in capsys.readouterr().err
+    pictures = data.load(picture_folder, "train", 160, tmp_path)
+    large = enlarged(free, faithful, pictures, steps=2)
+    before, after = faithful.generator.state_dict(), large.generator.state_dict()
+    assert large.config == faithful.config and large.mapping_network is faithful.mapping_network
+    assert torch.equal(after["encode.1.conv1.weight"], free.generator.encode[0].conv1.weight)
+    assert torch.equal(after["from_rgb.weight"], before["from_rgb.weight"])
+    changed = {key for key in after if key.startswith(("decode.", "to_rgb")) and not torch.equal(after[key], before[key])}
+    last = f"decode.{len(large.generator.decode) - 1}."
+    assert any(key.startswith(last) for key in changed)
+    sample = growth.Sample(pictures, 128, np.random.default_rng(3))
+    x, style, _ = sample.translation(free)
+    errors = []
+    for steps in (0, 80):
+        generator = enlarged(free, faithful, pictures, steps=steps).generator
+        with torch.inference_mode():
+            wanted = torch.nn.functional.interpolate(free.generator(growth.halved(x), style), scale_factor=2, mode="bicubic")
+            errors.append((generator(x, style) - wanted).abs().mean().item())
+    assert errors[1] < 0.8 * errors[0]

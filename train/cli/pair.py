@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from train.cli.arguments import model_file
+from stargan.cli.parsing import CommandError
+from train.cli.arguments import add_cache, model_file
 
 HELP = "put a free and a faithful model together, so that likeness can be chosen"
 
@@ -13,6 +14,10 @@ HELP = "put a free and a faithful model together, so that likeness can be chosen
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--free", required=True, metavar="MODEL", help="the model at likeness 0, by name or file")
     parser.add_argument("--faithful", required=True, metavar="MODEL", help="the model at likeness 1, trained on from it or with it")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with train/<domain>/, to enlarge a free model on that is half as large"
+    )
+    add_cache(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model to write (.safetensors)")
 
 
@@ -22,9 +27,16 @@ def run(options: argparse.Namespace) -> int:
 
     from stargan import zoo
     from stargan.files import checkpoint
-    from train.pair import pair, relative_distance
+    from train import data
+    from train.pair import enlarged, pair, relative_distance
+    from train.step import growth
 
     free, faithful = zoo.load(options.free), zoo.load(options.faithful)
+    if growth.can_grow(free.config, faithful.config) and free.config.domains == faithful.config.domains:
+        if options.data is None:
+            raise CommandError(f"{options.free} is half as large as {options.faithful}; name pictures by --data to enlarge it on")
+        side, folders = faithful.config.image_size * 5 // 4, faithful.config.domains + faithful.sources
+        free = enlarged(free, faithful, data.load(options.data, "train", side, options.cache, folders))
     checkpoint.save(pair(free, faithful), out, dtype=torch.float16)
     print(f"the two lie {100 * relative_distance(free, faithful):.0f} % of their size apart; written to {out}")
     return 0
