@@ -39,6 +39,7 @@ PAPER = {
     "lambda_con": 0.0,
     "lambda_mis": 0.0,
     "last_shortcut": False,
+    "discriminator_lr": 0.0,
     "sources": (),
 }
 
@@ -65,7 +66,8 @@ class TrainConfig:
     batch: int = 8
     lr: float = 1e-4
     mapping_lr: float = 1e-6
-    lr_decay: int = 0  # iterations at the end of the run over which both rates fall linearly to zero
+    discriminator_lr: float = 0.0  # 0: as lr; above it, the judge keeps ahead of what it judges (arXiv 1706.08500)
+    lr_decay: int = 0  # iterations at the end of the run over which all rates fall linearly to zero
     betas: tuple[float, float] = (0.0, 0.99)
     weight_decay: float = 1e-4
     lambda_r1: float = 1.0
@@ -132,6 +134,8 @@ class TrainConfig:
             raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")
         if not 0 <= self.augment_colour <= 1:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
+        if self.discriminator_lr < 0:
+            raise ConfigError(f"discriminator_lr is {self.discriminator_lr}; it has to be 0 (as lr) or above")
         if self.clip < 0:
             raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
         if self.exact and (changed := [k for k, v in PAPER.items() if getattr(self, k) != v]):

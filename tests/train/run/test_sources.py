@@ -37,6 +37,8 @@ SETTINGS = {
     "sample_every": 4,
     "precision": "fp32",
     "lambda_con": 0.5,
+    "lambda_mis": 0.5,
+    "discriminator_lr": 4e-4,
 }
 
 
@@ -103,6 +105,15 @@ def test_the_discriminator_never_judges_what_is_not_a_target(folder: Path, tmp_p
         iterate(state, sample_batch(run, pictures, i))
     branches = state.discriminator.main[-1].weight.grad
     assert branches[:2].abs().sum() > 0 and branches[2].abs().sum() == 0
+
+
+def test_a_rate_of_its_own_is_the_discriminators_alone(folder: Path) -> None:
+    state = State(settings(folder, lr=1e-4, mapping_lr=1e-6), None)
+    state.set_rates()
+    rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in state.optimisers.items()}
+    assert rates == {"generator": 1e-4, "mapping_network": 1e-6, "style_encoder": 1e-4, "discriminator": 4e-4}
+    plain = State(settings(folder, lr=1e-4, discriminator_lr=0.0), None)
+    assert plain.optimisers["discriminator"].param_groups[0]["lr"] == 1e-4
 
 
 def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path) -> None:
@@ -180,7 +191,9 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"con_box": [0.5, 0.0, 0.2, 1.0]}, "con_box is .* it has to be left, top, right and bottom"),
         ({"con_box": [0.5]}, "con_box is .* it has to be 4 numbers"),
         ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),
-        ({"exact": True}, "lambda_con, sources depart from the paper"),
+        ({"lambda_mis": -1.0}, "lambda_mis is -1.0; it has to be 0"),
+        ({"discriminator_lr": -1.0}, "discriminator_lr is -1.0; it has to be 0"),
+        ({"exact": True}, "lambda_con, lambda_mis, discriminator_lr, sources depart from the paper"),
     ],
 )
 def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], message: str) -> None:
