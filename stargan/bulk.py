@@ -240,7 +240,7 @@ def translate(job: Job, name: str, path: Path) -> Result:
     try:
         ready = translator(job.model, job.domains, job.wing)
         photograph = images.read(path)
-        cut, notes = squares(photograph, ready.model.config.image_size, job.aligner, job.face)
+        cut, notes = squares(photograph, ready.model.config.image_size, job.aligner, job.face, ready.model.frame)
         encoded = [ready.encode(one.image, masks=job.masks, likeness=job.likeness) for one in cut]
         for styles in (missing[i : i + AT_ONCE] for i in range(0, len(missing), AT_ONCE)):
             codes = torch.from_numpy(np.stack([job.styles[style] for style in styles]))
@@ -262,9 +262,11 @@ def translate(job: Job, name: str, path: Path) -> Result:
     return Result(path, notes=notes)
 
 
-def square(image: Image.Image, size: int, aligner: str | None, face: int | None = None) -> tuple[Image.Image, tuple[str, ...]]:
-    """The square that a model takes, size x size, with notes for the person: the aligned face, or the middle without an aligner."""
-    (one,), notes = squares(image, size, aligner, face)
+def square(
+    image: Image.Image, model: Model, aligner: str | None, face: int | None = None
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """The square that a model takes, with notes for the person: the aligned face, or the middle without an aligner."""
+    (one,), notes = squares(image, model.config.image_size, aligner, face, model.frame)
     return one.image, notes
 
 
@@ -273,7 +275,8 @@ def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]
 
     heads: the square picture of the model's size that stands above each style. None where no source has all its files.
     """
-    size = translator(job.model, job.domains, job.wing).model.config.image_size
+    model = translator(job.model, job.domains, job.wing).model
+    size = model.config.image_size
     missing = job.missing(sources)
     shown = [name for name in sources if name not in missing][:GRID]
     styles = list(job.styles)[:GRID]
@@ -283,7 +286,7 @@ def grid(job: Job, sources: Mapping[str, Path], heads: Mapping[str, Image.Image]
     for x, style in enumerate(styles, 1):
         sheet.paste(heads[style], (size * x, 0))
     for y, name in enumerate(shown, 1):
-        picture, _ = square(images.read(sources[name]), size, job.aligner, None if job.face is None else int(job.face))
+        picture, _ = square(images.read(sources[name]), model, job.aligner, None if job.face is None else int(job.face))
         sheet.paste(picture, (0, size * y))
         for x, style in enumerate(styles, 1):
             sheet.paste(images.read(job.targets(name)[style]), (size * x, size * y))

@@ -44,7 +44,7 @@ def translate(
     from a square, by default with masks. face: which, as in `Tracker`. watch: ends the clip where it returns False; what is done
     is kept. VideoError where there is nothing to read or write, AlignError for a clip without any face, which writes nothing.
     """
-    size = translator.model.config.image_size
+    size, lying = translator.model.config.image_size, translator.model.frame
     tracker = Tracker(face=face)
     seen = 0
     encoder = encode or translator.encode
@@ -54,7 +54,7 @@ def translate(
         for i, frame in enumerate(clip.read()):
             if watch is not None and not watch(i, clip.frames):
                 break
-            found = tracker.align(frame, size)
+            found = tracker.align(frame, size, lying)
             if found is None:
                 yield np.asarray(frame if whole else images.centre_crop(frame, size))
                 continue
@@ -62,7 +62,7 @@ def translate(
             square, where = found
             style = along(styles, min(1.0, i / max(1, clip.frames - 1)))
             made = images.to_pil(translator.decode(encoder(square), style))
-            yield np.asarray(paste(frame, made, where.landmarks) if whole else made)
+            yield np.asarray(paste(frame, made, where.landmarks, lying) if whole else made)
         if not seen:
             raise AlignError("no face was found in this clip; use one that shows a face from the front")
 

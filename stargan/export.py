@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan.blending import blended
-from stargan.faces.frame import mean_landmarks
+from stargan.faces.frame import frame_of
 from stargan.faces.masks import face_masks
 from stargan.fan import FAN
 from stargan.files import whole
@@ -181,7 +181,7 @@ def _facts(model: Model, precision: str, likeness: float) -> dict[str, Any]:
         "precision": precision,
         # Images are (N, 3, S, S), RGB, -1 to 1; faces lie in them with these landmarks, as fractions of the side.
         "values": [-1, 1],
-        "landmarks": mean_landmarks().round(5).tolist(),
+        "landmarks": frame_of(model).round(5).tolist(),
     } | ({"likeness": likeness} if model.free is not None else {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
@@ -16,7 +17,8 @@ class Model:
 
     free: a second generator of the same training, which follows the style more and the source less; outputs can lie anywhere
     between the two (`blending`). A model without one has no choice of likeness. sources: domains that it has learned to translate
-    and never to imitate, such as photographs.
+    and never to imitate, such as photographs. frame: how faces lie in its pictures, (68, 2) mean landmarks as fractions of
+    the side; None for as `faces.frame` has it.
     """
 
     config: ModelConfig
@@ -28,6 +30,7 @@ class Model:
     licence: str = ""
     free: Generator | None = None
     sources: tuple[str, ...] = ()
+    frame: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # what was guessed or left aside when it was read, a sentence each
     mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 

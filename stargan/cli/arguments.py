@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stargan.cli.parsing import CommandError, names, number, whole
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
     from stargan.faces.squares import Choice, Square
@@ -154,16 +155,18 @@ def aligner(options: argparse.Namespace, model: Model) -> str | None:
     return options.aligner or "fan-68"
 
 
-def square(image: Image, size: int, name: str, aligner: str | None) -> Image:
-    """The square of the largest face; see `squares`."""
-    return squares(image, size, name, aligner)[0].image
+def square(image: Image, model: Model, name: str, aligner: str | None) -> Image:
+    """The square of the largest face that a model takes; see `squares`."""
+    return squares(image, model.config.image_size, name, aligner, frame=model.frame)[0].image
 
 
-def squares(image: Image, size: int, name: str, aligner: str | None, face: Choice = None) -> list[Square]:
+def squares(
+    image: Image, size: int, name: str, aligner: str | None, face: Choice = None, frame: np.ndarray | None = None
+) -> list[Square]:
     """As `faces.squares.squares`; its notes go to stderr, under the name of the picture."""
     from stargan.faces.squares import squares
 
-    cut, notes = squares(image, size, aligner, face)
+    cut, notes = squares(image, size, aligner, face, frame)
     for note in notes:
         print(f"{name}: {note}", file=sys.stderr)
     return cut

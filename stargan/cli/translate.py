@@ -106,11 +106,10 @@ def _translate_one(options: argparse.Namespace) -> int:
     reference = images.read(Path(options.reference[0])) if options.reference is not None else None
     model = load_model(options)
     model.config.domain_index(options.domain)
-    size = model.config.image_size
     how = aligner(options, model)
-    cut = squares(photograph, size, options.source[0], how, options.face)
+    cut = squares(photograph, model.config.image_size, options.source[0], how, options.face, model.frame)
     if reference is not None:
-        reference = square(reference, size, options.reference[0], how)
+        reference = square(reference, model, options.reference[0], how)
     loaded = time.perf_counter()
     if reference is not None:
         style = styles.from_reference(model, reference, options.domain)
@@ -227,7 +226,7 @@ def _styles(
         heads[name] = bulk.label(f"seed {seed}", size)
     for name, path in bulk.references(map(Path, options.reference or ()), Path(options.out)).items():
         try:
-            heads[name], _ = bulk.square(images.read(path), size, how)
+            heads[name], _ = bulk.square(images.read(path), model, how)
             codes[name] = styles.from_reference(model, heads[name], options.domain).numpy()
         except ValueError as error:
             failures.append(bulk.Result(path, str(error)))

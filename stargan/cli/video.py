@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         source.thumbnail((PASTED_SIDE, PASTED_SIDE))
     model = load_model(options)
     how = aligner(options, model)
-    (cut,) = squares(source, model.config.image_size, options.source, how, options.face)
+    (cut,) = squares(source, model.config.image_size, options.source, how, options.face, model.frame)
     path = transition.path(
         [_style(options, model, how, style) for style in options.styles],
         max(1, round(options.seconds * options.fps)),
@@ -160,5 +160,5 @@ def _style(options: argparse.Namespace, model: Model, how: str | None, text: str
         raise CommandError(f"{text!r} has no domain; give --domain, or write {model.config.domains[0]}:{text}")
     if seed:
         return styles.from_seed(model, domain, int(what), psi(options))
-    reference = square(images.read(Path(what)), model.config.image_size, what, how)
+    reference = square(images.read(Path(what)), model, what, how)
     return styles.from_reference(model, reference, domain)

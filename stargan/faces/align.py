@@ -42,12 +42,20 @@ class Aligned:
         return self.faces[self.chosen].landmarks
 
 
-def align(image: Image.Image, size: int, fan: FAN | None = None, backend: str = "fan-68", face: int | None = None) -> Aligned:
+def align(
+    image: Image.Image,
+    size: int,
+    fan: FAN | None = None,
+    backend: str = "fan-68",
+    face: int | None = None,
+    frame: np.ndarray | None = None,
+) -> Aligned:
     """Aligns a face of a picture to `size` x `size` px.
 
     fan: the 68-point FAN, by default the bundled one. backend: fan-68, or face_alignment for that package's detector and
-    network. face: its number from left to right, from 1 on; by default the largest. NoFace where none is found; AlignError where
-    that number is not there; FANUnavailable and DetectorUnavailable where what is needed is not installed.
+    network. face: its number from left to right, from 1 on; by default the largest. frame: where the face comes to lie, as
+    `Model.frame`. NoFace where none is found; AlignError where that number is not there; FANUnavailable and DetectorUnavailable
+    where what is needed is not installed.
     """
     faces = find_all(image, fan, backend)
     if face is not None and not 1 <= face <= len(faces):
@@ -57,7 +65,7 @@ def align(image: Image.Image, size: int, fan: FAN | None = None, backend: str = 
     notes = []
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces were found; the largest one is taken, number {chosen + 1} from the left.")
-    picture, more = square(image, faces[chosen], size)
+    picture, more = square(image, faces[chosen], size, frame)
     return Aligned(picture, (*notes, *more), tuple(faces), chosen)
 
 
@@ -81,15 +89,15 @@ def find_all(image: Image.Image, fan: FAN | None = None, backend: str = "fan-68"
     )
 
 
-def square(image: Image.Image, face: Face, size: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """The aligned square of one face, `size` x `size` px, with notes for the person."""
+def square(image: Image.Image, face: Face, size: int, frame: np.ndarray | None = None) -> tuple[Image.Image, tuple[str, ...]]:
+    """The aligned square of one face, `size` x `size` px, with notes for the person. frame: as `Model.frame`."""
     notes = []
     if face.sure < SURE:
         notes.append(f"This may not be a face: {100 * face.sure:.0f} % sure.")
     points = face.landmarks
     if points.min() < 0 or points[:, 0].max() > image.width or points[:, 1].max() > image.height:
         notes.append("The face is cut by the border of the picture; what is missing was mirrored.")
-    return Image.fromarray(warp(np.asarray(image.convert("RGB")), aligning(points, size), size)), tuple(notes)
+    return Image.fromarray(warp(np.asarray(image.convert("RGB")), aligning(points, size, frame), size)), tuple(notes)
 
 
 def warm_up() -> None:

@@ -82,10 +82,10 @@ def look(rgb: np.ndarray, detection: Detection, fan: FAN) -> Face:
     return Face(points, (detection.score + min(1.0, peak / PEAK)) / 2)
 
 
-def aligning(points: np.ndarray, size: float = 1.0) -> np.ndarray:
+def aligning(points: np.ndarray, size: float = 1.0, frame: np.ndarray | None = None) -> np.ndarray:
     """The 2x3 similarity that takes landmarks (68, 2) to their places in an aligned square of `size` px. The contour of the jaw
-    depends on the pose; brows, eyes, nose and mouth fix it."""
-    return similarity(points[17:], mean_landmarks()[17:] * size)
+    depends on the pose; brows, eyes, nose and mouth fix it. frame: (68, 2) as `Model.frame`."""
+    return similarity(points[17:], (mean_landmarks() if frame is None else frame)[17:] * size)
 
 
 @torch.inference_mode()

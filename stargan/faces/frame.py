@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from stargan.faces.landmarks import fan68_folder
+from stargan.model import Model
 
 
 class AlignError(ValueError):
@@ -17,8 +18,14 @@ class AlignError(ValueError):
 
 @functools.lru_cache(maxsize=1)
 def mean_landmarks() -> np.ndarray:
-    """(68, 2) mean places of the landmarks in an aligned square, as fractions of its side."""
+    """(68, 2) mean places of the landmarks in an aligned square, as fractions of its side: the frame that the bundled FAN has
+    learned, and that of a model that knows no other."""
     return np.array(json.loads((fan68_folder() / "mean_landmarks.json").read_text()), dtype=np.float64)
+
+
+def frame_of(model: Model) -> np.ndarray:
+    """(68, 2) mean landmarks, as fractions of the side, that a model's squares are cut by."""
+    return mean_landmarks() if model.frame is None else model.frame
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:

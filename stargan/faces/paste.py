@@ -15,15 +15,15 @@ FOREHEAD, SOFT, MARGIN, REACH = 0.23, 0.12, 0.04, 0.1
 AT_ONCE = 500_000  # pixels of the photograph that are blended together
 
 
-def paste(photograph: Image.Image, square: Image.Image, landmarks: np.ndarray) -> Image.Image:
+def paste(photograph: Image.Image, square: Image.Image, landmarks: np.ndarray, frame: np.ndarray | None = None) -> Image.Image:
     """The photograph with a face replaced, at its own size, RGB; it is left as it is.
 
     square: the translation of the aligned square that `align` made of that face, of any size. landmarks: (68, 2) px of the
-    photograph, as in `Aligned.landmarks`. For several faces, paste one after the other.
+    photograph, as in `Aligned.landmarks`. frame: that `align` was given. For several faces, paste one after the other.
     """
     own = np.asarray(photograph.convert("RGB"))
     side = square.width
-    matrix = aligning(landmarks, side)
+    matrix = aligning(landmarks, side, frame)
     head = _head(cv2.transform(landmarks[None], matrix)[0] / side, side)
     seen = warp(own, matrix, side, blur=False).astype(np.float32)
     translated = _led(np.asarray(square.convert("RGB")).astype(np.float32), seen, head)

@@ -19,10 +19,12 @@ Choice = int | str | None  # a face's number from left to right, from 1 on; ALL 
 
 @dataclass(frozen=True)
 class Square:
-    """image: the square, RGB. landmarks: (68, 2) px of the picture that it was cut from; None for the middle of that."""
+    """image: the square, RGB. landmarks: (68, 2) px of the picture that it was cut from; None for the middle of that. frame: where
+    they lie in it, as `Model.frame`."""
 
     image: Image.Image
     landmarks: np.ndarray | None
+    frame: np.ndarray | None = None
 
 
 def aligner_for(model: Model) -> tuple[str | None, str]:
@@ -32,25 +34,27 @@ def aligner_for(model: Model) -> tuple[str | None, str]:
     return None, "This model knows no faces: it has no face alignment network, so the middle square of a picture is taken."
 
 
-def squares(image: Image.Image, size: int, aligner: str | None, face: Choice = None) -> tuple[list[Square], tuple[str, ...]]:
+def squares(
+    image: Image.Image, size: int, aligner: str | None, face: Choice = None, frame: np.ndarray | None = None
+) -> tuple[list[Square], tuple[str, ...]]:
     """The squares, `size` x `size` px, from left to right, one at least, and notes for the person.
 
-    aligner: one of `align.BACKENDS`, or None for the central square. Errors as in `align`.
+    aligner: one of `align.BACKENDS`, or None for the central square. frame: as `Model.frame`. Errors as in `align`.
     """
     if aligner is None:
         return [Square(images.centre_crop(image, size), None)], ()
     if face == ALL:
         found = find_all(image, backend=aligner)
-        cut = [square(image, one, size) for one in found]
+        cut = [square(image, one, size, frame) for one in found]
         notes = [f"Face {i}: {note}" for i, (_, own) in enumerate(cut, 1) for note in own]
-        return [Square(picture, one.landmarks) for one, (picture, _) in zip(found, cut)], tuple(notes)
-    aligned = align(image, size, backend=aligner, face=face if face is None else int(face))
-    return [Square(aligned.image, aligned.landmarks)], aligned.notes
+        return [Square(picture, one.landmarks, frame) for one, (picture, _) in zip(found, cut)], tuple(notes)
+    aligned = align(image, size, backend=aligner, face=face if face is None else int(face), frame=frame)
+    return [Square(aligned.image, aligned.landmarks, frame)], aligned.notes
 
 
 def put_back(photograph: Image.Image, cut: Sequence[Square], translated: Sequence[Image.Image]) -> Image.Image:
     """The photograph with each square's translation in its place, as `paste` does it; one without landmarks stays as it is."""
     for one, result in zip(cut, translated, strict=True):
         if one.landmarks is not None:
-            photograph = paste(photograph, result, one.landmarks)
+            photograph = paste(photograph, result, one.landmarks, one.frame)
     return photograph

@@ -53,10 +53,11 @@ class Tracker:
             return faces[self._number - 1]
         return faces[largest(faces)]
 
-    def align(self, frame: Image.Image, size: int) -> tuple[Image.Image, Face] | None:
-        """The aligned square, `size` x `size` px, of the face in the next frame, and the face; None where it has none."""
-        face = self.follow(frame)
-        return None if face is None else (square(frame, face, size)[0], face)
+    def align(self, picture: Image.Image, size: int, frame: np.ndarray | None = None) -> tuple[Image.Image, Face] | None:
+        """The aligned square, `size` x `size` px, of the face in the next picture, and the face; None where it has none. frame: as
+        `Model.frame`."""
+        face = self.follow(picture)
+        return None if face is None else (square(picture, face, size, frame)[0], face)
 
 
 def _smoothed(before: np.ndarray, now: np.ndarray) -> np.ndarray:

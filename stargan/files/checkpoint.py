@@ -15,11 +15,13 @@ from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
 from stargan.files import published, whole
-from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, named
+from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, framed, named
 from stargan.model import Model
 from stargan.networks import Discriminator, ModelConfig
 
 FORMAT = "stargan-v2"
+# Fields that files written before they were there do not have.
+LATER = ("last_shortcut",)
 
 
 def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
@@ -30,6 +32,7 @@ def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> 
     tensors = {f"{net}.{key}": value for net, module in model.networks.items() for key, value in module.state_dict().items()}
     facts: dict[str, Any] = {"config": dataclasses.asdict(model.config), "sources": model.sources}
     facts |= {"fan": dataclasses.asdict(model.fan.config)} if model.fan else {}
+    facts |= {"frame": model.frame.tolist()} if model.frame is not None else {}
     metadata = {"format": FORMAT, "name": model.name, "licence": model.licence} | {k: json.dumps(v) for k, v in facts.items()}
     _write(tensors, metadata, Path(path), dtype)
 
@@ -90,6 +93,8 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
     model = blank(config, fan, path, free=any(key.startswith("free.") for key in tensors))
     model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
     model.sources = _sources(metadata.get("sources", "[]"), path)
+    # Older files have none.
+    model.frame = framed(_parsed(metadata["frame"]), path) if "frame" in metadata else None
     fill(model.networks, tensors, path)
     return model
 
@@ -127,6 +132,8 @@ def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path)
     except (ValueError, RecursionError):
         raise CheckpointError(f"the metadata {key!r} of {path} is not JSON; fetch or write the file again") from None
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    if isinstance(values, dict):
+        values = {name: defaults[name] for name in LATER if name in defaults} | values
     if not isinstance(values, dict) or set(values) != set(defaults):
         raise CheckpointError(f"the metadata {key!r} of {path} does not hold exactly {', '.join(defaults)}")
     for name, default in defaults.items():
@@ -138,11 +145,16 @@ def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path)
         raise CheckpointError(f"the metadata {key!r} of {path} cannot be used: {error}") from None
 
 
-def _sources(text: str, path: Path) -> tuple[str, ...]:
+def _parsed(text: str) -> Any:
+    """What JSON says; None where it is none."""
     try:
-        names = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        names = None
+        return None
+
+
+def _sources(text: str, path: Path) -> tuple[str, ...]:
+    names = _parsed(text)
     if names != [] and not _like(names, ("",)):
         raise CheckpointError(f"the metadata 'sources' of {path} is no list of domains; fetch or write the file again")
     return tuple(names)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,18 @@ def named(config: ModelConfig, domains: Sequence[str], path: Path) -> ModelConfi
         return dataclasses.replace(config, domains=tuple(domains))
     except ValueError as error:
         raise CheckpointError(f"the names for the domains of {path} cannot be used: {error}") from None
+
+
+def framed(points: Any, path: Path) -> np.ndarray:
+    """A model's frame out of lists of numbers, (68, 2)."""
+    try:
+        frame = np.array(points, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        frame = np.zeros(0)
+    # A face may reach out of its square, but lies in it.
+    if frame.shape != (68, 2) or not (np.abs(frame - 0.5) < 2).all() or np.ptp(frame[17:], axis=0).min() < 0.01:
+        raise CheckpointError(f"the frame of {path} is no 68 places of landmarks in a square; fetch or write the file again")
+    return frame
 
 
 def blank(config: ModelConfig, fan: FANConfig | None, path: Path, free: bool = False) -> Model:

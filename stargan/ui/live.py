@@ -107,13 +107,13 @@ class LiveStudio:
         studio = self.library.get(str(told.get("model", "")))
         style, keep = _style(told, studio.model.config.style_dim), _keep(told)
         frame = _picture(told.get("picture"))
-        found = visitor.tracker.align(frame, studio.model.config.image_size)
+        found = visitor.tracker.align(frame, studio.model.config.image_size, studio.model.frame)
         if found is None:
             return {"picture": None, "said": "No face is seen."}
         square, face = found
         made = studio.decode(studio.encode_square(square, keep), style)[0]
         if told.get("whole"):
-            made = paste(frame, made, face.landmarks)
+            made = paste(frame, made, face.landmarks, studio.model.frame)
         content = io.BytesIO()
         made.save(content, "JPEG", quality=88)
         return {"picture": f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"}

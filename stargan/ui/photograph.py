@@ -53,7 +53,8 @@ class Photograph:
         face = studio.prepare(scene.source).face
         if face is None:
             raise ValueError("without alignment there is no face to put back; switch it on above")
-        return paste(images.read(str(scene.source.path)), self.view.work.picture(scene).image, face.landmarks)
+        made = self.view.work.picture(scene).image
+        return paste(images.read(str(scene.source.path)), made, face.landmarks, studio.model.frame)
 
     def show(self, shown: bool, **values: Any) -> Any:
         scene = self.view.read(values)

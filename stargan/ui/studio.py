@@ -147,7 +147,7 @@ class Studio:
         picture = images.read(content)
         if source.aligned:
             face = _chosen(self.faces(content, picture), source.face)
-            image, notes = square(picture, face, size)
+            image, notes = square(picture, face, size, self.model.frame)
             prepared = Prepared(image, notes, face)
         else:
             prepared = Prepared(images.centre_crop(picture, size), ())

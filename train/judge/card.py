@@ -65,7 +65,7 @@ def make(
         keep(picture, out / "examples" / f"{n + 1}-{config.domains[d]}.jpg")
 
     if photo is not None:
-        square = align(images.read(photo), config.image_size).image
+        square = align(images.read(photo), config.image_size, frame=model.frame).image
         codes = torch.stack([styles.from_seed(model, d, s) for d in config.domains for s in (1, 2)])
         row = [images.to_tensor(square)[0], *translator.decode(translator.encode(square), codes)]
         keep(data.grid_picture([row], config.image_size), out / "translations.jpg")

@@ -72,6 +72,7 @@ def facts(state: State) -> dict[str, Any]:
         "sources": list(c.sources),
         "licence": c.licence,
         "data": state.digest,
+        "frame": state.frame.tolist() if state.frame is not None else None,
         "version": stargan.__version__,
     }
 

@@ -24,6 +24,7 @@ from stargan.memory import enough_memory
 from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
+from train.data import framing
 from train.memory import keep_freed_memory
 from train.run.checkpoints import prune, resume, save
 from train.run.lock import alone
@@ -82,6 +83,7 @@ def fit(
     folder, first = config.folder, state.processes.is_main_process
     train, val = _pictures(state)
     state.digest = f"{train.digest} {val.digest}"
+    state.frame = framing.frame(train, origin) if state.fan is not None else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         if first:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
@@ -50,10 +51,11 @@ class State:
                 net.to(**ready)
         self.content = ContentLoss(config.con_box).to(**ready) if config.lambda_con else None
         self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k != "discriminator"}
+        rates = {"mapping_network": config.mapping_lr, "discriminator": config.discriminator_lr or config.lr}
         self.optimisers = {
             name: torch.optim.Adam(
                 net.parameters(),
-                lr=config.mapping_lr if name == "mapping_network" else config.lr,
+                lr=rates.get(name, config.lr),
                 betas=config.betas,
                 weight_decay=config.weight_decay,
                 fused=self.device.type in ("cpu", "cuda"),
@@ -63,6 +65,7 @@ class State:
         self.iteration = 0
         self.bad_steps = 0  # in a row
         self.digest = ""  # of the pictures
+        self.frame: np.ndarray | None = None  # how faces lie in the pictures, as `Model.frame`
         self.best: dict[str, float] = {}  # iteration and score of the best evaluation so far
 
     @property
@@ -103,7 +106,8 @@ class State:
         state."""
         config = dataclasses.replace(self.config.model, domains=self.config.domains)
         nets: dict[str, Any] = {key: _without_sources(net, config) for key, net in self.averaged.items()}
-        return Model(config=config, fan=self.fan, name=name, licence=self.config.licence, sources=self.config.sources, **nets)
+        facts: dict[str, Any] = {"licence": self.config.licence, "sources": self.config.sources, "frame": self.frame}
+        return Model(config=config, fan=self.fan, name=name, **facts, **nets)
 
     def judge(self) -> Discriminator:
         """The discriminator without the branches of source-only domains; it shares memory with this state."""
