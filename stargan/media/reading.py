@@ -30,7 +30,9 @@ STRIP = 8_000_000  # pixels that are made smaller at once
 # Pillow warns of pictures above this and refuses those of twice as many; what is read here is checked before it is decoded.
 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_PIXELS)
 
-# What files begin with, or have at their fifth byte, that are often taken for pictures that can be read.
+RAW = "a camera's raw file"
+RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".orf", ".rw2", ".pef", ".raf", ".raw")
+# What files begin with, or have at some byte, that are often taken for pictures that can be read.
 _OTHERS = (
     (0, b"%PDF", "a PDF document"),
     (0, b"8BPS", "a Photoshop document"),
@@ -42,13 +44,19 @@ _OTHERS = (
     (4, b"JXL ", "a JPEG XL picture"),
     (0, b"\x00\x00\x01\x00", "an icon"),
     (0, b"%!PS", "a PostScript document"),
-    (0, b"FUJIFILM", "a camera's raw file"),
-    (8, b"CR", "a camera's raw file"),
-    (4, b"ftypcrx", "a camera's raw file"),
+    (0, b"FUJIFILM", RAW),
+    (4, b"ftypcrx", RAW),
     (4, b"ftyp", "a video"),
     (0, b"\x1aE\xdf\xa3", "a video"),
     (0, b"PK", "a ZIP archive or an office document"),
     (0, b"gimp xcf", "a GIMP document"),
+    (0, b"qoif", "a QOI picture"),
+    (0, b"#?RADIANCE", "a Radiance HDR picture"),
+    (0, b"v/1\x01", "an OpenEXR picture"),
+    (0, b"DDS ", "a DDS texture"),
+    *((0, b"P%d" % kind, "a Netpbm picture") for kind in range(1, 8)),
+    (0, b"SIMPLE  =", "a FITS picture"),
+    (128, b"DICM", "a DICOM picture"),
 )
 _PICTURES = (
     (0, b"\x89PNG", "PNG"),
@@ -129,19 +137,24 @@ def _what(file: str | Path | BinaryIO) -> str:
     try:
         if isinstance(file, str | Path):
             with open(file, "rb") as opened:
-                head = opened.read(64)
+                head = opened.read(256)
         else:
             file.seek(0)
-            head = file.read(64)
+            head = file.read(256)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     if not head:
         return f"is empty; use {NAMES}"
+    # Most cameras' raw files are TIFF by their first bytes.
+    if head[8:].startswith(b"CR") or str(file).lower().endswith(RAW_SUFFIXES):
+        return f"is {RAW}, which is not read; save it as {NAMES}"
     for at, mark, kind in _PICTURES:
         if head[at:].startswith(mark):
-            return f"is a {kind} picture that is broken or cut off; save it again, or use another {NAMES}"
+            article = "an" if kind == "AVIF" else "a"
+            rare = ", or of a kind that is not read, such as a camera's raw file or colours as floats" if kind == "TIFF" else ""
+            return f"is {article} {kind} picture that is broken or cut off{rare}; save it again, or use another {NAMES}"
     for at, mark, kind in _OTHERS:
-        if head.lstrip()[at:].startswith(mark):
+        if head.lstrip()[at:].startswith(mark) or head[at:].startswith(mark):
             return f"is {kind}, which is not read; save it as {NAMES}"
     return f"is not a picture that can be read; use {NAMES}"
 
@@ -206,7 +219,8 @@ def _plain(image: Image.Image, deep: tuple[float, float] | None = None) -> Image
     """The same in a mode that can be made smaller. deep: what `_grey_range` says of the picture that this one is a part of."""
     if image.mode.startswith("I") or image.mode == "F":
         low, high = deep or _grey_range(image)
-        values = (np.asarray(image, dtype=np.float32) - low) * (255 / ((high - low) or 1.0))
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
+        values = (values - low) * (255 / ((high - low) or 1.0))
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
     if "transparency" in image.info:
         return image.convert("RGBA")
@@ -215,14 +229,15 @@ def _plain(image: Image.Image, deep: tuple[float, float] | None = None) -> Image
 
 def _grey_range(image: Image.Image) -> tuple[float, float]:
     """What is black and what is white in grey of more than 8 bits: Pillow's own conversion would clip all above 255 to white.
-    Cameras and scanners keep 10 and 12 bits in files of 16."""
+    Cameras and scanners keep 10, 12 and 14 bits in files of 16."""
     values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
     if image.mode == "F":
-        return low, high
-    if high <= 255 and not image.mode.startswith("I;16"):
-        return 0.0, 255.0
-    return 0.0, next((2.0**bits - 1 for bits in (10, 12) if 255 < high < 2**bits), 65535.0)
+        values = values[np.isfinite(values)]  # what was never measured is often kept as NaN
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    high = float(values.max())
+    if high <= 255:
+        return 0.0, 65535.0 if image.mode.startswith("I;16") else 255.0
+    return 0.0, next((2.0**bits - 1 for bits in (10, 12, 14, 16) if high < 2**bits), high)
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

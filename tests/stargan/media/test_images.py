@@ -77,11 +77,49 @@ def test_sixteen_bit_grey_keeps_its_range() -> None:
     assert np.asarray(images.read(encoded(Image.fromarray(dark), "PNG"))).max() <= 1
 
 
-@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("bits", [10, 12, 14])
 def test_grey_of_few_bits_in_a_file_of_sixteen_is_scaled_by_its_range(bits: int) -> None:
     ramp = np.linspace(0, 2**bits - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
     found = np.asarray(images.read(encoded(Image.fromarray(ramp), "PNG")))[..., 0]
     assert np.abs(found - ramp / (2**bits - 1) * 255).max() <= 1
+
+
+def test_grey_of_more_bits_and_of_floats_is_scaled_by_what_is_in_it() -> None:
+    ramp = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    found = np.asarray(images.read(encoded(Image.fromarray((ramp * 900_000).astype(np.int32)), "TIFF")))[..., 0]
+    assert np.abs(found - ramp * 255).max() <= 1
+    holes = ramp * 3 - 1
+    holes[0, :3] = np.nan, np.inf, -np.inf
+    found = np.asarray(images.read(encoded(Image.fromarray(holes), "TIFF")))[..., 0]
+    assert np.abs(found - ramp * 255)[1:].max() <= 1
+    assert np.asarray(images.read(encoded(Image.fromarray(np.full((64, 64), np.nan, np.float32)), "TIFF"))).max() == 0
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "L", "1"])
+def test_every_mode_of_a_tiff_is_read(mode: str) -> None:
+    original = portrait(8, 64)
+    if mode == "LAB":
+        spaces = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        converted = ImageCms.profileToProfile(original, *spaces, outputMode="LAB")
+    else:
+        converted = original.convert(mode)
+    wanted = original.convert(mode if mode in ("L", "1") else "RGB")
+    assert difference(images.read(encoded(converted, "TIFF")), wanted) < 2
+
+
+@pytest.mark.parametrize("format", ["JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_every_format_is_upright(format: str, orientation: int) -> None:
+    upright = Image.new("RGB", (64, 48), "white")
+    upright.paste("red", (0, 0, 32, 24))
+    upright.paste("blue", (32, 24, 64, 48))
+    # The turn that the tag asks for undone; quarter turns are each other's inverse, the rest its own.
+    undone = reading._TURNS.get({6: 8, 8: 6}.get(orientation, orientation))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lain = upright if undone is None else upright.transpose(undone)
+    several = {"save_all": True, "append_images": [lain]} if format == "MPO" else {}
+    assert difference(images.read(encoded(lain, format, exif=exif.tobytes(), **several)), upright) < 12
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -156,6 +194,11 @@ def test_a_data_uri_is_read() -> None:
         (b"\0\0\0\x0cJXL \r\n\x87\n", "is a JPEG XL picture, which"),
         (b"\0\0\0\x20ftypisom\0\0\2\0", "is a video, which"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC picture that is broken"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "is an AVIF picture that is broken"),
+        (b"II*\0\x10\0\0\0CR\2\0", "is a camera's raw file, which"),
+        (b"II*\0\x08\0\0\0", "is a TIFF picture that is broken or cut off, or of a kind that is not read"),
+        (b"P6 2 2 255 ", "is a Netpbm picture, which"),
+        (b"\0" * 128 + b"DICM", "is a DICOM picture, which"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(content: bytes, sentence: str, tmp_path: Path) -> None:
@@ -164,6 +207,12 @@ def test_what_is_no_picture_is_refused_by_its_name(content: bytes, sentence: str
     (tmp_path / "holiday.png").write_bytes(content)
     with pytest.raises(ImageError, match=rf"^holiday\.png {sentence}"):
         images.read(tmp_path / "holiday.png")
+
+
+def test_a_raw_file_is_known_by_its_name_too(tmp_path: Path) -> None:
+    (tmp_path / "IMG.NEF").write_bytes(b"MM\0*\0\0\0\x08")
+    with pytest.raises(ImageError, match=r"^IMG\.NEF is a camera's raw file, which is not read; save it as PNG"):
+        images.read(tmp_path / "IMG.NEF")
 
 
 def test_broken_and_missing_files_are_refused(tmp_path: Path) -> None:
