@@ -12,6 +12,7 @@ from PIL import Image
 from stargan import styles
 from stargan.ui.folder import Folder
 from stargan.ui.grid import Order, Sheet
+from stargan.ui.leaving import watched
 from stargan.ui.library import Library
 from stargan.ui.scene import Scene
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Keep, SourceChoice, StyleChoice
@@ -63,9 +64,10 @@ class Endpoints:
         x: float,
     ) -> Scene:  # fmt: skip
         model = model or self.library.default
-        domains = self.library.get(model).domains
+        studio = self.library.get(model)
+        studio.checked(keep.likeness)
         known = tuple(
-            StyleChoice(end.domain or domains[-1], end.kind, end.seed, end.reference, end.pasted) for end in ends
+            StyleChoice(end.domain or studio.domains[-1], end.kind, end.seed, end.reference, end.pasted) for end in ends
         )  # fmt: skip
         if not 0 <= x <= 1:
             raise ValueError(f"the position is {x}; it has to be from 0 (style A) to 1 (style B)")
@@ -105,11 +107,12 @@ class Endpoints:
         self, source: dict | None = None, position: float = 0.5, psi: float = 1.0, masks: bool = True, aligned: bool = True,
         model: str = "", domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
         domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+        likeness: float = Keep.likeness,
     ) -> dict:  # fmt: skip
         """The source in the style at `position`, 0 for style A to 1 for style B."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, position)
+            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, position)
             return self.made(self.work.picture(scene).image, "between")
         except ValueError as error:
             raise refusal(error) from None
@@ -118,40 +121,50 @@ class Endpoints:
         self, source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
         domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
         domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+        likeness: float = Keep.likeness,
     ) -> dict:  # fmt: skip
         """Nine steps from style A to style B, side by side."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, 0.5)
+            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, 0.5)
             return self.made(side_by_side(self.work.steps(scene, STEPS)), "strip")
         except ValueError as error:
             raise refusal(error) from None
 
     def video(
-        self, source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
+        self, request: gr.Request,
+        source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
         way: str = "", seconds: float = 1.0, loop: bool = False,
         domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
         domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
+        likeness: float = Keep.likeness,
     ) -> dict:  # fmt: skip
         """A video from style A over further seeds (`7, woman:12`) to style B, the source beside it."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks), psi, 0.5)
-            return self.file(film(self.work, scene, way, seconds, loop, self.folder.new("stargan.mp4"), None))
+            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, 0.5)
+            with self.work.visitors.work(request) as stay:
+                return self.file(film(self.work, scene, way, seconds, loop, self.folder.new("stargan.mp4"), stay))
         except ValueError as error:
             raise refusal(error) from None
 
     def grid(
-        self, sources: list[dict] | None = None, domain: str = "", style_from: str = SEED, count: int = 5, seed: int = 0,
+        self, request: gr.Request,
+        sources: list[dict] | None = None, domain: str = "", style_from: str = SEED, count: int = 5, seed: int = 0,
         psi: float = 1.0, references: list[dict] | None = None, masks: bool = True, aligned: bool = True, model: str = "",
+        likeness: float = Keep.likeness,
     ) -> tuple[dict, str]:  # fmt: skip
         """Every source in every style, and a sentence on which were left out."""
         model = model or self.library.default
         try:
             files, shown = ([str(self.given(file)) for file in given or []] for given in (sources, references))
-            domain = domain or self.library.get(model).domains[-1]
-            order = Order(model, files, domain, style_from, count, seed, psi, shown, masks, aligned)
-            *_, (sheet, words) = self.sheets(order)
+            studio = self.library.get(model)
+            order = Order(
+                model, files, domain or studio.domains[-1], style_from, count, seed, psi, shown, masks, aligned,
+                studio.checked(likeness),
+            )  # fmt: skip
+            with self.work.visitors.work(request) as stay:
+                *_, (sheet, words) = watched(self.sheets(order), stay)
             return self.made(sheet, "grid"), words
         except ValueError as error:
             raise refusal(error) from None

@@ -75,7 +75,7 @@ class Footage:
 
     def run(
         self, clip_file: dict[str, Any] | None, way: str, whole: bool, job: Job,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008
         **values: Any,
     ) -> tuple[Any, str]:  # fmt: skip
         """The clip in the style of the main view, or on the way from A to B."""
@@ -87,6 +87,7 @@ class Footage:
             left = (time.monotonic() - start) / done * (total - done) if done else 0
             words = f"about {left:.0f} s left" if done else "looking for the face"
             progress((min(done, total), total), desc=words, unit="frames")
+            stay()
             return not job.stopped
 
         try:
@@ -94,7 +95,8 @@ class Footage:
                 raise ValueError("there is no clip yet; drop one, of up to a minute")
             taken = clips.opened(str(path_of(clip_file)), MOST_SECONDS)
             target = self.view.source.folder.new("stargan.mp4")
-            seen = self._work(scene, taken, str(target), way, whole, watch)
+            with self.view.work.visitors.work(request) as stay:
+                seen = self._work(scene, taken, str(target), way, whole, watch)
         except ValueError as error:
             raise refusal(error) from None
         shown = f"A face in {seen} of {taken.frames} frames, made in {time.monotonic() - start:.0f} s."

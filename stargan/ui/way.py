@@ -12,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan.media import video
+from stargan.ui.leaving import Stay, watched
 from stargan.ui.pictures import UNCHECKED
 from stargan.ui.scene import Scene
 from stargan.ui.studio import StyleChoice
@@ -78,26 +79,30 @@ class Way:
             return None  # the result says why
 
     def film(
-        self, between: str, seconds: float, loop: bool,
+        self, between: str, seconds: float, loop: bool, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
         **values: Any,
     ) -> Iterator[str]:  # fmt: skip
         """A video from style A over further seeds to style B, the source beside it."""
         try:
             # The page takes a copy before it comes back here for more.
-            with tempfile.TemporaryDirectory() as folder:
-                yield film(self.view.work, self.view.read(values), between, seconds, loop, Path(folder) / "stargan.mp4", progress)
+            with tempfile.TemporaryDirectory() as folder, self.view.work.visitors.work(request) as stay:
+                target = Path(folder) / "stargan.mp4"
+                yield film(self.view.work, self.view.read(values), between, seconds, loop, target, stay, progress)
         except ValueError as error:
             raise refusal(error) from None
 
 
-def film(work: Work, scene: Scene, between: str, seconds: float, loop: bool, target: Path, progress: gr.Progress | None) -> str:
-    """Writes the video to `target`; a ValueError says what is wrong."""
+def film(
+    work: Work, scene: Scene, between: str, seconds: float, loop: bool, target: Path, stay: Stay,
+    progress: gr.Progress | None = None,
+) -> str:  # fmt: skip
+    """Writes the video to `target`, as long as it may `stay`; a ValueError says what is wrong."""
     scene = ends_alone(scene)
     stops = further(between, scene.corners[1].domain)
     count = max(1, round(seconds * FPS))
     total = (len(stops) + 2) * count if loop else (len(stops) + 1) * count + 1
-    frames: Any = work.frames(scene, stops, count, loop)
+    frames: Any = watched(work.frames(scene, stops, count, loop), stay)
     video.write(target, progress.tqdm(frames, total=total, unit="frames") if progress is not None else frames, FPS)
     return str(target)
 

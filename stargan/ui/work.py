@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stargan import styles, transition
 from stargan.ui import zero
+from stargan.ui.leaving import Visitors
 from stargan.ui.library import Library
 from stargan.ui.scene import Scene
 from stargan.ui.studio import Keep, SourceChoice, StyleChoice
@@ -45,7 +46,7 @@ class Work:
     frames: Callable[[Scene, Sequence[StyleChoice], int, bool], Iterator[np.ndarray]]
 
     def __init__(self, library: Library) -> None:
-        self.library = library
+        self.library, self.visitors = library, Visitors()
 
         @zero.gpu(seconds=20)
         def picture(scene: Scene) -> Made:

@@ -1,0 +1,68 @@
+"""Whoever closes the page in the middle of something long: the machine is there for the others at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from served import opened, served, to_tab
+from skimage import data
+
+from stargan.media import video
+
+FRAMES = 600
+
+
+def found(kept: Path, pattern: str) -> list[Path]:
+    return [path for path in kept.rglob(pattern) if path.is_file()]
+
+
+def until_it_ends(kept: Path) -> None:
+    """What is half-written is gone: finished, or given up. That takes as long as the machine takes."""
+    deadline = time.monotonic() + 300
+    while found(kept, "*.part"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The address of a page of its own, and the folder of what it keeps."""
+    folder = tmp_path_factory.mktemp("leaving")
+    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, _):
+        yield url, folder / "kept"
+
+
+def test_the_clip_of_who_leaves_is_given_up(browser: Any, page: tuple[str, Path], tmp_path: Path) -> None:
+    url, kept = page
+    face = Image.fromarray(data.astronaut()).resize((256, 256))
+    video.write(tmp_path / "clip.mp4", [face] * FRAMES, 10)
+    visitor = opened(browser, url)
+    to_tab(visitor, "Clip")
+    visitor.locator("#clip-source input[type=file]").set_input_files(str(tmp_path / "clip.mp4"))
+    visitor.locator("#clip-source").get_by_text("clip").first.wait_for()
+    visitor.get_by_role("button", name="Translate the clip").click()
+    visitor.get_by_text(re.compile(r"about \d+ s left")).first.wait_for(timeout=120_000)
+    assert found(kept, "*.part")
+    visitor.context.close()
+    until_it_ends(kept)
+    assert not found(kept, "stargan.mp4"), "all frames were made for nobody"
+
+
+def test_the_video_of_a_program_that_ends_is_given_up(page: tuple[str, Path], portrait_file: Path) -> None:
+    url, kept = page
+    client = Client(url, verbose=False)
+    way = ", ".join(str(seed) for seed in range(14))
+    client.submit(source=handle_file(str(portrait_file)), way=way, seconds=5.0, loop=True, api_name="/video")
+    deadline = time.monotonic() + 120
+    while not found(kept, "*.part"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client.close()
+    until_it_ends(kept)
+    assert not found(kept, "stargan.mp4"), "all frames were made for nobody"
