@@ -1,8 +1,8 @@
-"""Many visitors at once: PYTHONPATH=. python tests/browser/load.py [--clients 20] [--calls 10]
+"""Many visitors at once: PYTHONPATH=. python tests/browser/load.py [--clients 1 5 20 50] [--calls 10]
 
-Starts the page; each client calls /translate with sources and seeds of its own, and compares what comes back with what the model
-makes of them, while the camera of one more visitor runs. Prints how many calls were lost or mixed up, how long they took and
-waited, how many of the camera's frames came back, and the server's memory before and after.
+Starts the page; each client calls /translate with sources and seeds of its own, while the camera of one more visitor runs; what
+came back is compared with what the model makes of them. Prints a table: how many calls a second, how long they took and waited, how
+many were lost or mixed up, how many frames the camera had back, and the server's memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -60,80 +61,118 @@ def camera(url: str, model: Model, picture: bytes, stop: threading.Event, answer
             answers.append(str(error))
 
 
+@dataclass
+class Visits:
+    """What became of the calls of so many clients. seconds: each call's; made: client, domain, seed and picture of each."""
+
+    clients: int
+    seconds: list[float] = field(default_factory=list)
+    made: list[tuple[int, str, int, bytes]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    frames: list[str] = field(default_factory=list)  # of the camera: what was wrong with each
+    whole: float = 0.0
+    memory: float = 0.0  # GiB, afterwards
+
+    @property
+    def faults(self) -> list[str]:
+        return [*self.lost, *self.mixed, *filter(None, self.frames)]
+
+    def row(self) -> str:
+        waited = sorted(self.seconds) or [0.0]
+        cells = [
+            str(self.clients), str(len(self.made)), f"{len(self.made) / self.whole:.1f}", f"{statistics.median(waited):.2f} s",
+            f"{waited[-1]:.2f} s", str(len(self.lost)), str(len(self.mixed)), str(len(self.frames)), f"{self.memory:.2f} GiB",
+        ]  # fmt: skip
+        return f"| {' | '.join(cells)} |"
+
+
+HEAD = """| visitors | calls | a second | waited, median | at most | lost | mixed up | frames of a camera meanwhile | memory |
+| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def visited(url: str, folder: Path, domains: tuple[str, ...], clients: int, calls: int) -> Visits:
+    """So many clients at once, each with so many calls, one after the other."""
+    visits, lock = Visits(clients), threading.Lock()
+
+    def visit(i: int) -> None:
+        path = folder / f"{i}.png"
+        client = Client(url, verbose=False)
+        for call in range(calls):
+            domain, seed = domains[(i + call) % len(domains)], 100 * i + call
+            start = time.perf_counter()
+            try:
+                (_, after), *_ = client.predict(
+                    source=handle_file(str(path)), domain=domain, style_from="seed", seed=seed, psi=1.0, reference=None,
+                    masks=True, aligned=False, api_name="/translate",
+                )  # fmt: skip
+                took, content = time.perf_counter() - start, Path(after).read_bytes()
+            except Exception as error:
+                with lock:
+                    visits.lost.append(f"client {i}, call {call}: {error}")
+                continue
+            with lock:
+                visits.seconds.append(took)
+                visits.made.append((i, domain, seed, content))
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=visit, args=(i,)) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    visits.whole = time.perf_counter() - start
+    return visits
+
+
+def check(visits: Visits, translator: Translator, folder: Path) -> None:
+    """Whether each picture is the one that was asked for."""
+    encoded = {i: translator.encode(images.read(folder / f"{i}.png")) for i in range(visits.clients)}
+    for i, domain, seed, content in visits.made:
+        wanted = images.to_pil(translator.decode(encoded[i], styles.from_seed(translator.model, domain, seed)))
+        found = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
+        # Another style or face is further off than bf16 rounding with another number of threads.
+        if np.abs(found - np.asarray(wanted, np.float32)).mean() > 1:
+            visits.mixed.append(f"client {i}, {domain}, seed {seed}: another picture")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 5, 20, 50], help="at once, by turns (default: 1 5 20 50)")
     parser.add_argument("--calls", type=int, default=10, help="of each client (default: %(default)s)")
     options = parser.parse_args()
     model = zoo.load(zoo.DEFAULT)
     translator = Translator(model)
-    domains = model.config.domains
-    lost: list[str] = []
-    mixed: list[str] = []
-    seconds: list[float] = []
-    lock = threading.Lock()
+    domains = tuple(model.config.domains)
+    found: list[Visits] = []
     with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (url, process):
         folder = Path(work)
         examples = sorted((places.weights() / zoo.DEFAULT / "examples").glob("*.jpg"))
-        for i in range(options.clients):
+        for i in range(max(options.clients)):
             source = images.centre_crop(images.read(examples[i % len(examples)]), model.config.image_size)
             made = translator.decode(translator.encode(source), styles.from_seed(model, domains[i % len(domains)], 10_000 + i))
             images.to_pil(made).save(folder / f"{i}.png")
-
-        def visit(i: int) -> None:
-            path = folder / f"{i}.png"
-            encoded = translator.encode(images.read(path))
-            client = Client(url, verbose=False)
-            for call in range(options.calls):
-                domain, seed = domains[(i + call) % len(domains)], 100 * i + call
-                start = time.perf_counter()
-                try:
-                    (_, after), *_ = client.predict(
-                        source=handle_file(str(path)), domain=domain, style_from="seed", seed=seed, psi=1.0, reference=None,
-                        masks=True, aligned=False, api_name="/translate",
-                    )  # fmt: skip
-                    took = time.perf_counter() - start
-                    content = Path(after).read_bytes()
-                except Exception as error:
-                    with lock:
-                        lost.append(f"client {i}, call {call}: {error}")
-                    continue
-                wanted = images.to_pil(translator.decode(encoded, styles.from_seed(model, domain, seed)))
-                found = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
-                with lock:
-                    seconds.append(took)
-                    # Another style or face is further off than bf16 rounding with another number of threads.
-                    if np.abs(found - np.asarray(wanted, np.float32)).mean() > 1:
-                        mixed.append(f"client {i}, call {call}")
-
-        visit(0)  # what is loaded once is loaded
-        seconds.clear()
+        visited(url, folder, domains, 1, 2)  # what is loaded once is loaded
         before = memory(process)
-        start = time.perf_counter()
-        stop = threading.Event()
-        answers: list[str] = []
         jpeg = io.BytesIO()
         images.read(examples[0]).resize((320, 320)).save(jpeg, "JPEG")
-        live = threading.Thread(target=camera, args=(url, model, jpeg.getvalue(), stop, answers))
-        live.start()
-        threads = [threading.Thread(target=visit, args=(i,)) for i in range(options.clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        stop.set()
-        live.join()
-        whole, after = time.perf_counter() - start, memory(process)
-    seconds.sort()
-    print(f"{options.clients} clients, {options.clients * options.calls} calls in {whole:.1f} s")
-    print(f"{len(lost)} lost, {len(mixed)} mixed up")
-    print(f"waited {statistics.median(seconds):.2f} s in the median, {seconds[-1]:.2f} s at most")
-    faults = [answer for answer in answers if answer]
-    print(f"{len(answers)} frames of a camera meanwhile, {len(faults)} of them without a picture {set(faults) or ''}")
-    print(f"server's memory: {before:.2f} GiB before, {after:.2f} GiB after")
-    for line in [*lost, *mixed]:
-        print(line)
-    return 1 if lost or mixed or faults or not answers else 0
+        for clients in options.clients:
+            stop, frames = threading.Event(), []
+            live = threading.Thread(target=camera, args=(url, model, jpeg.getvalue(), stop, frames))
+            live.start()
+            visits = visited(url, folder, domains, clients, options.calls)
+            stop.set()
+            live.join()
+            visits.frames, visits.memory = frames, memory(process)
+            found.append(visits)
+        for visits in found:
+            check(visits, translator, folder)
+    print(f"`{model.name}`, server's memory {before:.2f} GiB before\n\n{HEAD}")
+    for visits in found:
+        print(visits.row())
+    faults = [fault for visits in found for fault in visits.faults]
+    print(*faults, sep="\n")
+    return 1 if faults or not all(visits.frames for visits in found) else 0
 
 
 if __name__ == "__main__":

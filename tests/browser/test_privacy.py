@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,12 @@ from typing import Any
 import pytest
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import served
+from served import after, opened, served, upload
 from skimage import data
 
 from stargan.files import places
 
-NAME = "holiday-in-secretville"
+NAME, SAID = "holiday-in-secretville", "SECRETVILLE"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,21 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, 
         assert not [p for p in (folder / "kept").rglob("*") if p.is_file()], "uploads and results outlive the page"
 
 
+def photograph(folder: Path) -> Path:
+    """One that says in its metadata and its name where it was taken."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = SAID
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = SAID
+    path = folder / f"{NAME}.jpg"
+    Image.fromarray(data.astronaut()).save(path, exif=exif, comment=SAID)
+    assert path.read_bytes().count(SAID.encode()) == 3
+    return path
+
+
+def tells(content: bytes) -> bool:
+    return any(word.encode() in content for word in (SAID, NAME))
+
+
 def translated(client: Client, picture: Path) -> Any:
     return client.predict(
         source=handle_file(str(picture)), domain="woman", style_from="seed", seed=7, psi=1.0, reference=None, masks=True,
@@ -41,19 +59,63 @@ def translated(client: Client, picture: Path) -> Any:
 
 def test_neither_results_nor_the_log_tell_of_an_upload(page: tuple[str, Path, Path], tmp_path: Path) -> None:
     url, log, kept = page
-    exif = Image.Exif()
-    exif[ExifTags.Base.Artist] = "SECRETVILLE"
-    picture, broken = tmp_path / f"{NAME}.jpg", tmp_path / f"{NAME}-2.jpg"
-    Image.fromarray(data.astronaut()).save(picture, exif=exif)
+    picture, broken = photograph(tmp_path), tmp_path / f"{NAME}-2.jpg"
     broken.write_bytes(picture.read_bytes()[:5000])
     client = Client(url, verbose=False)
     before = {p for p in kept.rglob("*") if p.is_file()}
     assert NAME not in str(translated(client, picture))
+    given = handle_file(str(picture))
+    for ask, name in (({"sources": [given]}, "/grid"), ({"source": given}, "/strip"), ({"source": given}, "/interpolate")):
+        assert NAME not in str(client.predict(**ask, api_name=name))
+    assert NAME not in str(client.predict(source=given, seconds=0.2, api_name="/video"))
     with pytest.raises(Exception, match="broken"):
         translated(client, broken)
     made = [p for p in kept.rglob("*") if p.is_file() and p not in before and NAME not in p.name]
-    assert made and not any(b"SECRETVILLE" in p.read_bytes() or NAME.encode() in p.read_bytes() for p in made)
+    assert {p.suffix for p in made} == {".png", ".mp4"} and not any(tells(p.read_bytes()) for p in made)
     assert NAME not in log.read_text()
+
+
+def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(page: tuple[str, Path, Path], browser: Any, tmp_path: Path) -> None:
+    visitor = opened(browser, page[0])
+    after(visitor, lambda: upload(visitor, photograph(tmp_path)))
+    visitor.get_by_role("button", name="Link to this style").click()
+    visitor.wait_for_function("document.querySelector('#link textarea, #link input').value.includes('strength=')")
+    assert not tells(visitor.locator("#link textarea, #link input").input_value().encode())
+    for button in ("Download PNG", "All so far as zip"):
+        with visitor.expect_download() as download:
+            visitor.get_by_role("button", name=button).click()
+        content = Path(download.value.path()).read_bytes()
+        assert NAME not in download.value.suggested_filename and not tells(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        assert file.namelist() and not any(tells(file.read(name)) for name in file.namelist())
+    assert page[1].read_text() and NAME not in page[1].read_text()
+    visitor.context.close()
+
+
+def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
+    page: tuple[str, Path, Path], browser: Any, tmp_path: Path
+) -> None:
+    visitor, other = opened(browser, page[0]), opened(browser, page[0])
+    picture = photograph(tmp_path)
+    after(visitor, lambda: upload(visitor, picture))
+    with visitor.expect_download() as download:
+        visitor.get_by_role("button", name="Download PNG").click()
+    uploaded = next(p for p in page[2].rglob(picture.name) if p.read_bytes() == picture.read_bytes())
+    saved = next(p for p in page[2].rglob("*.png") if p.read_bytes() == Path(download.value.path()).read_bytes())
+    for path in (uploaded, saved):
+        address = f"{page[0]}/gradio_api/file={path}"
+        assert visitor.request.get(address).body() == path.read_bytes()
+        assert other.request.get(address).status == 403
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(address)
+    # Nor can they have it worked on, which would show it.
+    told = {"path": str(uploaded), "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [told], "fn_index": 0, "session_hash": "other"}
+    join, kind = f"{page[0]}/gradio_api/queue/join", {"Content-Type": "application/json"}
+    assert other.request.post(join, data=json.dumps(asked), headers=kind).status == 403
+    assert visitor.request.post(join, data=json.dumps(asked), headers=kind).status != 403
+    for one in (visitor, other):
+        one.context.close()
 
 
 def test_no_other_file_of_the_machine_is_given_out(page: tuple[str, Path, Path]) -> None:
