@@ -82,9 +82,11 @@ def build(
             gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
             return demo
         work = Work(library)
-        with gr.Row():
-            heading.render()
+        demo.unload(work.visitors.leave)
+        with gr.Row(elem_id="head"):
             with gr.Column(min_width=260):
+                heading.render()
+            with gr.Row():
                 picker = models.picker(library, downloads)
         source = Source.build(library, folder)
         with gr.Tab("Translate"):

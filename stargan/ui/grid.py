@@ -14,7 +14,7 @@ from PIL import Image
 from stargan.bulk import label
 from stargan.media.images import centre_crop
 from stargan.ui import zero
-from stargan.ui.keep import masks_state, masks_switch
+from stargan.ui.keep import likeness_slider, masks_state, masks_switch
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED, path_of
 from stargan.ui.source import Source
@@ -40,6 +40,7 @@ class Order:
     references: Sequence[str] = ()
     masks: bool = True
     aligned: bool = True
+    likeness: float = Keep.likeness
 
     @property
     def styles(self) -> list[StyleChoice]:
@@ -59,7 +60,7 @@ def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
     def sheets(order: Order) -> Iterator[Sheet]:
         if not 1 <= len(order.sources) <= MOST:
             raise ValueError(f"there are {len(order.sources)} sources; give 1 to {MOST}")
-        studio, keep = library.get(order.model), Keep(order.masks)
+        studio, keep = library.get(order.model), Keep(order.masks, likeness=order.likeness)
         size = studio.model.config.image_size
         choices = order.styles
         codes = torch.stack([studio.style(choice, order.psi, order.aligned) for choice in choices])
@@ -107,6 +108,7 @@ class Grid:
     sheets: Callable[[Order], Iterator[Sheet]]
     more: gr.File
     masks: gr.Checkbox
+    likeness: gr.Slider
     domain: gr.Radio
     style_from: gr.Radio
     by: tuple[gr.Group, gr.Group]
@@ -128,6 +130,7 @@ class Grid:
             with gr.Column(min_width=280):
                 more = _files(f"Further sources, up to {MOST} in all", "grid-sources")
                 masks = masks_switch(studio, "grid-masks")
+                likeness = likeness_slider(studio, "grid-likeness")
             with gr.Column(min_width=280):
                 domain = gr.Radio(label="Domain of the styles", elem_id="grid-domain", **domain_state(studio))
                 kinds = [("Seeds", SEED), ("Reference pictures", REFERENCE)]
@@ -150,13 +153,13 @@ class Grid:
         cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come
         by = by_seed, by_reference
         return cls(
-            source, model, sheets, more, masks, domain, style_from, by, count, seed, dice, psi, references, make, cancel, result,
-            status, cancelled,
+            source, model, sheets, more, masks, likeness, domain, style_from, by, count, seed, dice, psi, references, make, cancel,
+            result, status, cancelled,
         )  # fmt: skip
 
     def wire(self, library: Library) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
-        own = ("more", "masks", "domain", "style_from", "count", "seed", "psi", "references", "model")
+        own = ("more", "masks", "likeness", "domain", "style_from", "count", "seed", "psi", "references", "model")
         inputs = {name: getattr(self, name) for name in own} | self.source.inputs
         drawn = [self.result, self.status]
         running = self.make.click(self.draw, inputs_kwargs=inputs, outputs=drawn, api_visibility="private", **UNCHECKED)
@@ -167,11 +170,12 @@ class Grid:
             lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE)], self.style_from, list(self.by), **quiet
         )
 
-        def follow(name: str, domain: str) -> tuple[Any, Any]:
+        def follow(name: str, domain: str) -> tuple[Any, ...]:
             studio = library.get(name)
-            return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio))
+            likeness = gr.update(visible=studio.has_likeness)
+            return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio)), likeness
 
-        self.model.change(follow, [self.model, self.domain], [self.domain, self.masks], **quiet)
+        self.model.change(follow, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
 
     def draw(
         self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float,
@@ -183,7 +187,7 @@ class Grid:
         sources = [path for path in (source.path, *map(path_of, more or [])) if path is not None]
         order = Order(
             sources=sources, references=[str(path_of(file)) for file in references or []], count=int(count), aligned=source.aligned,
-            **{name: values[name] for name in ("model", "domain", "style_from", "seed", "psi", "masks")},
+            **{name: values[name] for name in ("model", "domain", "style_from", "seed", "psi", "masks", "likeness")},
         )  # fmt: skip
         try:
             for i, (sheet, words) in enumerate(self.sheets(order)):

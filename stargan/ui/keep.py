@@ -23,6 +23,14 @@ def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
     return gr.Checkbox(label="Keep the face (FAN masks)", elem_id=elem_id, **masks_state(studio))
 
 
+def likeness_slider(studio: Studio, elem_id: str) -> gr.Slider:
+    """How much of the person is kept; not seen where the model offers no choice."""
+    return gr.Slider(
+        0, 1, Keep.likeness, step=0.05, label="Likeness to the person", elem_id=elem_id, visible=studio.has_likeness, buttons=[],
+        min_width=200,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class KeepInput:
     """The widgets; switches and weights in the order of PARTS."""
@@ -33,12 +41,8 @@ class KeepInput:
     weights: tuple[gr.Slider, ...]
 
     @classmethod
-    def build(cls, studio: Studio) -> KeepInput:
-        likeness = gr.Slider(
-            0, 1, Keep.likeness, step=0.05, label="Likeness", elem_id="likeness", visible=studio.has_likeness,
-            info="How much of the person the result keeps.",
-        )  # fmt: skip
-        masks = masks_switch(studio, "masks")
+    def build(cls, studio: Studio, likeness: gr.Slider, masks: gr.Checkbox) -> KeepInput:
+        """The parts of the face, beside what has been built already."""
         switches, weights = [], []
         with gr.Accordion("Parts of the face", open=False, elem_id="parts"):
             for part in PARTS:

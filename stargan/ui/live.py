@@ -36,13 +36,21 @@ MOST_BYTES = 500_000  # of a frame
 HTML = """
 <div class="live">
   <div class="live-views">
-    <video class="camera" muted playsinline aria-label="The camera"></video>
-    <img class="made" hidden alt="The face before the camera, translated">
+    <div class="view">
+      <span>The camera's picture will be here,</span>
+      <video class="camera" muted playsinline aria-label="The camera"></video>
+    </div>
+    <div class="view">
+      <span>and the face in it, translated, here.</span>
+      <img class="made" hidden alt="The face before the camera, translated">
+    </div>
   </div>
   <div class="live-controls">
     <button type="button" class="start">Start the camera</button>
     <button type="button" class="stop" disabled>Stop</button>
     <label>From style A to style B <input type="range" class="between" min="0" max="1" step="0.01" value="0.5"></label>
+    <label class="like" hidden>Likeness to the person
+      <input type="range" class="likeness" min="0" max="1" step="0.05" value="1"></label>
     <label><input type="checkbox" class="whole"> Back in the camera's picture</label>
   </div>
   <p class="said" role="status"></p>
@@ -135,7 +143,9 @@ def _keep(told: dict[str, Any]) -> Keep:
     """How much of the person is kept."""
     try:
         parts = {str(name): float(weight) for name, weight in dict(told.get("parts") or {}).items()}
-        return Keep(told.get("masks") is not False, parts, min(1.0, max(0.0, float(told.get("likeness", Keep.likeness)))))
+        likeness = told.get("likeness")
+        likeness = Keep.likeness if likeness is None else min(1.0, max(0.0, float(likeness)))
+        return Keep(told.get("masks") is not False, parts, likeness)
     except (TypeError, ValueError):
         raise LiveError("what is to be kept of the face came broken; reload the page") from None
 
@@ -188,5 +198,7 @@ class Live:
             a, b = (studio.style(corner, scene.strength, scene.source.aligned) for corner in scene.corners[:2])
         except ValueError:
             return gr.skip()  # the status of the Translate tab says why
-        keep = {"masks": scene.keep.masks, "parts": dict(scene.keep.parts), "likeness": scene.keep.likeness}
+        # Where the model offers no likeness, nobody is to be asked for it.
+        likeness = scene.keep.likeness if studio.has_likeness else None
+        keep = {"masks": scene.keep.masks, "parts": dict(scene.keep.parts), "likeness": likeness}
         return {"model": scene.model, "a": a.tolist(), "b": b.tolist(), **keep}

@@ -61,14 +61,11 @@ class Result:
     saver: gr.HTML
 
     @classmethod
-    def build(cls, folder: Folder, value: dict[str, Any] | None, *below: Any) -> Result:
-        """below: what stands right under the picture, not rendered yet."""
+    def build(cls, folder: Folder, value: dict[str, Any] | None) -> Result:
         viewer = gr.HTML(
             value, label="Result", elem_id="result", html_template=HTML, js_on_load=(JS / "viewer.js").read_text(),
             apply_default_css=False,
         )  # fmt: skip
-        for widget in below:
-            widget.render()
         status = gr.Markdown("", elem_id="status")
         return cls(folder, viewer, status, gr.State(Session()), *cls._buttons())
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stargan import styles
+from stargan import blending, styles
 from stargan.faces.align import find_all, square, warm_up
 from stargan.faces.find import Face, largest
 from stargan.media import images
@@ -133,6 +133,13 @@ class Studio:
     def has_likeness(self) -> bool:
         """Whether the model lets one choose how much of the person is kept."""
         return self.model.free is not None
+
+    def checked(self, likeness: float) -> float:
+        """A likeness that a program asks for; ValueError where this model does not offer it."""
+        blending.check(likeness)
+        if likeness != Keep.likeness and not self.has_likeness:
+            raise ValueError(f"{self.model.name} has one set of weights and offers no likeness; leave it at {Keep.likeness:g}")
+        return likeness
 
     @property
     def domains(self) -> tuple[str, ...]:

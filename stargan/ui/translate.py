@@ -11,7 +11,7 @@ from PIL import Image
 
 from stargan import styles
 from stargan.ui.first import First
-from stargan.ui.keep import KeepInput
+from stargan.ui.keep import KeepInput, likeness_slider, masks_switch
 from stargan.ui.pictures import JS, UNCHECKED, address, tiles
 from stargan.ui.result import Result, Session
 from stargan.ui.scene import CORNERS, Scene
@@ -60,18 +60,21 @@ class Translate:
         with gr.Row(elem_id="translate"):
             a = StyleInput.build("a", studio, scene.corners[0], first.rows[0])
             with gr.Column(min_width=300, scale=3, elem_id="middle"):
-                position = gr.Slider(
-                    0, 1, scene.x, step=0.01, label="From style A to style B", elem_id="position", buttons=[], render=False
-                )
-                result = Result.build(source.folder, first.result, position)
+                with gr.Row(elem_id="sliders"):
+                    position = gr.Slider(
+                        0, 1, scene.x, step=0.01, label="From style A to style B", elem_id="position", buttons=[], min_width=200
+                    )
+                    likeness = likeness_slider(studio, "likeness")
+                result = Result.build(source.folder, first.result)
                 strength = gr.Slider(
                     0, 1.5, 1.0, step=0.05, label="Strength of the style", elem_id="strength",
                     info="0 is the mean style of the domain, above 1 exaggerates.",
                 )  # fmt: skip
-                keep = KeepInput.build(studio)
-                square, c, d = cls._square(studio, scene)
-                more = cls._more(studio)
+                masks = masks_switch(studio, "masks")
             b = StyleInput.build("b", studio, scene.corners[1], first.rows[1])
+        keep = KeepInput.build(studio, likeness, masks)
+        square, c, d = cls._square(studio, scene)
+        more = cls._more(studio)
         return cls(work, source, model, result, (a, b, c, d), position, square, strength, keep, *more)
 
     @staticmethod

@@ -1,7 +1,8 @@
 // The camera's frames on their way to the server and back: one is under way at a time, those between are never sent, so that
 // nothing queues up. value: what the server needs to know beside the frame.
 const find = name => element.querySelector(`.${name}`);
-const [video, made, start, stop, between, whole, said] = ["camera", "made", "start", "stop", "between", "whole", "said"].map(find);
+const [video, made, start, stop] = ["camera", "made", "start", "stop"].map(find);
+const [between, like, likeness, whole, said] = ["between", "like", "likeness", "whole", "said"].map(find);
 const canvas = document.createElement("canvas");
 const SIDE = 480; // px of what is sent
 const REASONS = {
@@ -77,6 +78,7 @@ async function translate(run) {
     let reply;
     try {
       const options = { visitor: run.visitor, x: Number(between.value), whole: whole.checked };
+      if (!like.hidden) options.likeness = Number(likeness.value);
       reply = await server.live_frame({ ...props.value, ...options, picture: frame() });
       failures = 0;
     } catch {
@@ -112,6 +114,15 @@ function rate(run) {
   const median = [...run.delays].sort((a, b) => a - b)[run.delays.length >> 1];
   return `${((run.shown.length - 1) / seconds).toFixed(1)} frames a second, ${median.toFixed(0)} ms from a frame to its picture`;
 }
+
+// The likeness of the Translate tab is the one to start from.
+function offer() {
+  const wanted = props.value?.likeness ?? null;
+  like.hidden = wanted === null;
+  if (wanted !== null && like.dataset.from !== String(wanted)) likeness.value = like.dataset.from = wanted;
+}
+watch("value", offer);
+offer();
 
 start.addEventListener("click", begin);
 stop.addEventListener("click", () => {
