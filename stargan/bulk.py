@@ -44,7 +44,7 @@ class BulkError(ValueError):
 class Job:
     """What is done to each source: small, and can be sent to another process.
 
-    model, domains, wing: as `zoo.load` takes them. styles: by name, (style_dim,) float32. aligner: one of align.BACKENDS, or None
+    model, domains, wing: as `zoo.load` takes them. styles: by name, (style_dim,) float32. aligner: one of model.ALIGNERS, or None
     for the central square. likeness: None for the model's own. face: which of a source's, as `squares` takes it. paste: whether the
     translations go back into their photographs.
     """

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from stargan.fan import FAN, FANConfig
 from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
 
+# What can find faces: the bundled detector and FAN, or the package of that name.
+ALIGNERS = ("fan-68", "face_alignment")
+
 
 @dataclass
 class Model:
@@ -18,7 +21,7 @@ class Model:
     free: a second generator of the same training, which follows the style more and the source less; outputs can lie anywhere
     between the two (`blending`). A model without one has no choice of likeness. sources: domains that it has learned to translate
     and never to imitate, such as photographs. frame: how faces lie in its pictures, (68, 2) mean landmarks as fractions of
-    the side; None for as `faces.frame` has it.
+    the side; None for as `faces.frame` has it. aligner: which of ALIGNERS aligned its pictures; None where that is not known.
     """
 
     config: ModelConfig
@@ -31,6 +34,7 @@ class Model:
     free: Generator | None = None
     sources: tuple[str, ...] = ()
     frame: np.ndarray | None = None
+    aligner: str | None = None
     notes: tuple[str, ...] = ()  # what was guessed or left aside when it was read, a sentence each
     mean_styles: dict[int, Tensor] = field(default_factory=dict, repr=False)  # by domain, once they were needed
 

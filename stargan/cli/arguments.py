@@ -80,10 +80,10 @@ def add_alignment(parser: argparse.ArgumentParser) -> None:
 def add_aligner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aligner",
-        # stargan.faces.align.BACKENDS, which would take seconds to import for --help.
+        # stargan.model.ALIGNERS, which would take seconds to import for --help.
         choices=("fan-68", "face_alignment"),
-        help="what finds the face: the bundled network, or the face-alignment package (default: the bundled network, but the "
-        "middle square for a model that has no FAN)",
+        help="what finds the face: the bundled network, or the face-alignment package (default: what aligned the model's pictures, "
+        "where that is known; else the bundled network, but the middle square for a model that has no FAN)",
     )
 
 
@@ -142,17 +142,19 @@ def check_faces(options: argparse.Namespace) -> None:
 
 
 def aligner(options: argparse.Namespace, model: Model) -> str | None:
-    """What `squares` takes; that a model aligns nothing is said on stderr."""
+    """What `squares` takes; that a model aligns nothing, or by another network than its pictures, is said on stderr."""
     if options.no_align:
         return None
-    if options.aligner is None and options.face is None and not options.paste:
-        from stargan.faces.squares import aligner_for
+    if options.aligner is not None:
+        return str(options.aligner)
+    from stargan.faces.squares import aligner_for
 
-        found, why = aligner_for(model)
-        if why:
-            print(f"{why} --aligner fan-68 aligns all the same.", file=sys.stderr)
-        return found
-    return options.aligner or "fan-68"
+    found, why = aligner_for(model)
+    if found is None and (options.face is not None or options.paste):
+        return "fan-68"
+    if why:
+        print(why if found else f"{why} --aligner fan-68 aligns all the same.", file=sys.stderr)
+    return found
 
 
 def square(image: Image, model: Model, name: str, aligner: str | None) -> Image:

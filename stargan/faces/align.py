@@ -12,8 +12,8 @@ from stargan.faces.find import SURE, Face, aligning, find, landmarks, largest, s
 from stargan.faces.frame import AlignError, warp
 from stargan.faces.landmarks import load_face_alignment, load_fan68
 from stargan.fan import FAN
+from stargan.model import ALIGNERS
 
-BACKENDS = ("fan-68", "face_alignment")
 SEEN_SIDE = 512  # of the picture that goes with the sentence that there is no face
 
 
@@ -71,8 +71,8 @@ def align(
 
 def find_all(image: Image.Image, fan: FAN | None = None, backend: str = "fan-68") -> list[Face]:
     """The faces of a picture from left to right, one at least; errors as in `align`."""
-    if backend not in BACKENDS:
-        raise ValueError(f"there is no aligner {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if backend not in ALIGNERS:
+        raise ValueError(f"there is no aligner {backend!r}; choose one of {', '.join(ALIGNERS)}")
     if backend == "face_alignment":
         found = load_face_alignment().get_landmarks_from_image(np.asarray(image.convert("RGB"))) or []
         faces = sorted((Face(points[:, :2].astype(np.float64)) for points in found), key=lambda f: f.landmarks[:, 0].mean())

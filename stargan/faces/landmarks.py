@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,6 +47,18 @@ def load_face_alignment() -> Any:
         raise FANUnavailable(
             f"face-alignment could not load its weights ({error}); connect to the network once, or use the bundled 68-point FAN"
         ) from None
+
+
+def face_alignment_here() -> bool:
+    """Whether the face_alignment package is installed and its weights lie where it looks for them: nothing would be fetched."""
+    try:
+        from face_alignment.api import models_urls
+        from face_alignment.detection.sfd.sfd_detector import models_urls as detectors
+    except ImportError:
+        return False
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    urls = models_urls.get("2DFAN-4", ""), detectors.get("s3fd", "")
+    return all(url and (folder / url.rpartition("/")[2]).is_file() for url in urls)
 
 
 class FaceAlignmentFAN(nn.Module):

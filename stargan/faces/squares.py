@@ -9,11 +9,14 @@ import numpy as np
 from PIL import Image
 
 from stargan.faces.align import align, find_all, square
+from stargan.faces.landmarks import face_alignment_here
 from stargan.faces.paste import paste
 from stargan.media import images
 from stargan.model import Model
 
 ALL = "all"
+NO_FACES = "This model knows no faces: it has no face alignment network, so the middle square of a picture is taken."
+ELSEWHERE = "This model's faces were aligned by face_alignment, which is not here with its weights; our network finds them."
 Choice = int | str | None  # a face's number from left to right, from 1 on; ALL for each in turn; None for the largest
 
 
@@ -28,10 +31,15 @@ class Square:
 
 
 def aligner_for(model: Model) -> tuple[str | None, str]:
-    """The aligner that goes with a model, as `squares` takes it, and a sentence for the person where there is none."""
+    """The aligner that goes with a model, as `squares` takes it, and a sentence for the person where it is not the one that the
+    model's pictures were aligned by, or where there is none."""
+    if model.aligner == "face_alignment" and not face_alignment_here():
+        return "fan-68", ELSEWHERE
+    if model.aligner is not None:
+        return model.aligner, ""
     if model.fan is not None:
         return "fan-68", ""
-    return None, "This model knows no faces: it has no face alignment network, so the middle square of a picture is taken."
+    return None, NO_FACES
 
 
 def squares(
@@ -39,7 +47,7 @@ def squares(
 ) -> tuple[list[Square], tuple[str, ...]]:
     """The squares, `size` x `size` px, from left to right, one at least, and notes for the person.
 
-    aligner: one of `align.BACKENDS`, or None for the central square. frame: as `Model.frame`. Errors as in `align`.
+    aligner: one of `model.ALIGNERS`, or None for the central square. frame: as `Model.frame`. Errors as in `align`.
     """
     if aligner is None:
         return [Square(images.centre_crop(image, size), None)], ()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
 from stargan.files import published, whole
-from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, framed, named
+from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
 from stargan.networks import Discriminator, ModelConfig
 
@@ -33,7 +33,9 @@ def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> 
     facts: dict[str, Any] = {"config": dataclasses.asdict(model.config), "sources": model.sources}
     facts |= {"fan": dataclasses.asdict(model.fan.config)} if model.fan else {}
     facts |= {"frame": model.frame.tolist()} if model.frame is not None else {}
-    metadata = {"format": FORMAT, "name": model.name, "licence": model.licence} | {k: json.dumps(v) for k, v in facts.items()}
+    texts = {"format": FORMAT, "name": model.name, "licence": model.licence}
+    texts |= {"aligner": model.aligner} if model.aligner is not None else {}
+    metadata = texts | {k: json.dumps(v) for k, v in facts.items()}
     _write(tensors, metadata, Path(path), dtype)
 
 
@@ -93,7 +95,8 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
     model = blank(config, fan, path, free=any(key.startswith("free.") for key in tensors))
     model.name, model.licence = metadata.get("name", ""), metadata.get("licence", "")
     model.sources = _sources(metadata.get("sources", "[]"), path)
-    # Older files have none.
+    # Older files have neither.
+    model.aligner = known_aligner(metadata.get("aligner"), path)
     model.frame = framed(_parsed(metadata["frame"]), path) if "frame" in metadata else None
     fill(model.networks, tensors, path)
     return model

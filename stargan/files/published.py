@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
-from stargan.files.tensors import MAX_FAN_DEPTH, NETWORKS, CheckpointError, blank, fill, framed, named
+from stargan.files.tensors import MAX_FAN_DEPTH, NETWORKS, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
 from stargan.networks import IMAGE_SIZES, Discriminator, HighPass, ModelConfig
 
@@ -67,6 +67,7 @@ def load(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 
     model.name, model.licence = facts.get("name") or path.stem, facts.get("licence") or ""
     model.notes = tuple(notes)
     model.frame = framed(facts["frame"], path) if facts.get("frame") else None
+    model.aligner = known_aligner(facts.get("aligner"), path)
     fill(model.networks, tensors, path)
     return model
 
@@ -223,7 +224,7 @@ def _facts(content: State, path: Path) -> dict[str, Any]:
     good: dict[str, Any] = {
         k: tuple(v) for k, v in names.items() if isinstance(v, list | tuple) and all(isinstance(n, str) for n in v)
     }
-    good["frame"] = facts.get("frame")
+    good |= {key: facts.get(key) for key in ("frame", "aligner")}
     return good | {k: v for k, v in texts.items() if isinstance(v, str)} if good.get("domains") else {}
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan.fan import FANConfig
-from stargan.model import Model, build
+from stargan.model import ALIGNERS, Model, build
 from stargan.networks import ModelConfig
 
 NETWORKS = ("generator", "mapping_network", "style_encoder")
@@ -48,6 +48,15 @@ def framed(points: Any, path: Path) -> np.ndarray:
     if frame.shape != (68, 2) or not (np.abs(frame - 0.5) < 2).all() or np.ptp(frame[17:], axis=0).min() < 0.01:
         raise CheckpointError(f"the frame of {path} is no 68 places of landmarks in a square; fetch or write the file again")
     return frame
+
+
+def known_aligner(name: Any, path: Path) -> str | None:
+    """What a file says of `Model.aligner`."""
+    if name is not None and name not in ALIGNERS:
+        raise CheckpointError(
+            f"{path} has an aligner {str(name)[:40]!r}, which is none of {', '.join(ALIGNERS)}; fetch or write it again"
+        )
+    return name
 
 
 def blank(config: ModelConfig, fan: FANConfig | None, path: Path, free: bool = False) -> Model:

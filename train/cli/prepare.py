@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stargan.cli.parsing import whole
+from stargan.cli.parsing import CommandError, whole
 from train.cli.arguments import add_seed
 
 HELP = "make a data folder"
@@ -28,6 +28,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             kind.add_argument("--size", type=whole(1), required=True, metavar="N", help="side of the pictures in px")
         if name == "folder":
             kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
+            kind.add_argument(
+                "--aligner",
+                # stargan.model.ALIGNERS, which would take seconds to import for --help.
+                choices=("fan-68", "face_alignment"),
+                help="with --align: what finds the face, the bundled network or the face-alignment package (default: fan-68); a "
+                "model trained on the pictures says which, and uses it",
+            )
             kind.add_argument("--val-fraction", type=float, default=0.1, metavar="F", help="share for val (default: %(default)s)")
             add_seed(kind, "the split")
             kind.add_argument("--label", default="", metavar="COLUMN", help="of a table or data set: the column of the domains")
@@ -37,7 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from train.data import own, prepare
 
     if options.kind == "folder":
-        settings = (options.size, options.align, options.val_fraction, options.seed, options.label)
+        if options.aligner and not options.align:
+            raise CommandError("--aligner goes with --align; give both, or neither")
+        settings = (options.size, options.align, options.val_fraction, options.seed, options.label, options.aligner or "fan-68")
         report = own.folder(options.source, options.out, *settings)
     elif options.kind == "photographs":
         report = prepare.photographs(options.source, options.out, options.size)

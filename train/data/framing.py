@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
 from stargan.faces.find import find, largest
 from stargan.faces.frame import frame_of, mean_landmarks
-from stargan.model import Model
+from stargan.model import ALIGNERS, Model
 from train.data import Pictures
 
+ALIGNED = "aligned-by.txt"  # in a data folder: what `prepare` has aligned its pictures by
 LOOKED_AT = 48  # pictures, evenly over all domains
 NEAR = 0.02  # of the side: faces that lie in the mean no further from a known frame lie in that
+
+
+def aligner(folder: Path) -> str | None:
+    """Which of `model.ALIGNERS` has aligned the pictures of a data folder; None where nobody has written that down."""
+    try:
+        found = (folder / ALIGNED).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return found if found in ALIGNERS else None
 
 
 def frame(pictures: Pictures, origin: Model | None = None) -> np.ndarray:

@@ -15,8 +15,10 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock, Timeout
 
 from stargan.faces.align import align as align_face
+from stargan.faces.landmarks import load_face_alignment
+from stargan.files import whole
 from stargan.media import images, reading
-from train.data import huggingface, layouts
+from train.data import framing, huggingface, layouts
 from train.data.making import Job, PrepareError, Report, check_apart, encoded, make, unpacked
 
 MAX_ARCHIVE = 4 * 2**30
@@ -24,27 +26,37 @@ Read = Callable[[str], "Path | bytes"]
 
 
 def folder(
-    source: Path | str, out: Path, size: int, align: bool = False, val_fraction: float = 0.1, seed: int = 0, label: str = ""
+    source: Path | str,
+    out: Path,
+    size: int,
+    align: bool = False,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    label: str = "",
+    aligner: str = "fan-68",
 ) -> Report:
     """Pictures to `out/train/<domain>/` and `out/val/<domain>/`, size x size px.
 
     source: a folder, a zip archive, a table of labels (.csv, .tsv or .jsonl) beside its pictures, or a data set of Hugging Face as
     `hf:user/name` or a folder that `datasets` wrote. How the pictures may lie: see `layouts`; the report says what they were taken
     for. label: the column of a table that names the domain. align: the largest face as `stargan.faces.align` sees it instead of the
-    central square. Where the source has no splits, about val_fraction of each domain goes to val, at least two pictures; seed and
-    path decide which, and a picture that is there stays in its split whatever is added. What is no picture, broken, or shows no
-    face to align is skipped and listed.
+    central square; aligner: one of `stargan.model.ALIGNERS`, which is written down for the models that learn from it. Where the
+    source has no splits, about val_fraction of each domain goes to val, at least two pictures; seed and path decide which, and a
+    picture that is there stays in its split whatever is added. What is no picture, broken, or shows no face to align is skipped and
+    listed.
     PrepareError where fewer than four pictures of a domain are left, for settings out of range, for `out` and source that lie in
     each other, for an `out` that was made from other pictures or with other settings, and, before anything is unpacked, for an
-    archive with paths that lead out of it or that would unpack to more than 4 GB.
+    archive with paths that lead out of it or that would unpack to more than 4 GB. FANUnavailable where that aligner is missing.
     """
     if size < reading.MIN_SIDE:
         raise PrepareError(f"the size is {size}; take at least {reading.MIN_SIDE} px")
     if not 0 < val_fraction < 1:
         raise PrepareError(f"the fraction for val is {val_fraction}; take one above 0 and below 1, such as 0.1")
+    if align and aligner == "face_alignment":
+        load_face_alignment()  # refuses at once where it is missing
     try:
         with _opened(source, out, label) as (layout, read):
-            return _make(layout, read, source, out, size, align, val_fraction, seed)
+            return _make(layout, read, source, out, size, aligner if align else None, val_fraction, seed)
     except (layouts.LayoutError, huggingface.DataSetError) as error:
         raise PrepareError(str(error)) from None
 
@@ -63,18 +75,27 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _make(
-    layout: layouts.Layout, read: Read, source: Path | str, out: Path, size: int, align: bool, val_fraction: float, seed: int
+    layout: layouts.Layout,
+    read: Read,
+    source: Path | str,
+    out: Path,
+    size: int,
+    aligner: str | None,
+    val_fraction: float,
+    seed: int,
 ) -> Report:
     def square(name: str) -> bytes:
         picture = images.read(read(name))
         # PNG: a second lossy compression would be learned with the pictures, and lossless WebP takes many times longer.
-        return encoded(align_face(picture, size).image if align else images.centre_crop(picture, size), "PNG")
+        cut = images.centre_crop(picture, size) if aligner is None else align_face(picture, size, backend=aligner).image
+        return encoded(cut, "PNG")
 
     jobs: list[Job] = []
     shares: dict[str, dict[str, float]] = {found.domain: {} for found in layout.pictures}
     for found in layout.pictures:
         # The digest tells apart pictures of one stem or of other settings. Most file systems end names at 255 bytes.
-        digest = _digest(f"{size} {align} {val_fraction} {seed} {found.name}")
+        by = aligner if aligner not in (None, "fan-68") else aligner is not None
+        digest = _digest(f"{size} {by} {val_fraction} {seed} {found.name}")
         stem = re.sub(r'[<>:"\\|?*\x00-\x1f]', "_", PurePosixPath(found.name).stem)
         name = f"{stem[:50]}-{digest[:12]}.png"
         share = shares[found.domain][name] = int(_digest(f"{seed} {found.name}"), 16) / 16**64
@@ -88,7 +109,10 @@ def _make(
         )
     # OpenCV's detector must not be shared by threads.
     with _alone(out):
-        report = make(jobs, out, "align" if align else "crop", layout.left, threads=1 if align else None)
+        report = make(jobs, out, "align" if aligner else "crop", layout.left, threads=1 if aligner else None)
+        if aligner is not None:
+            with whole(out / framing.ALIGNED) as partial:
+                partial.write_text(f"{aligner}\n", encoding="utf-8")
         for name, pictures in ranked.items():
             _fill_up(out, name, pictures)
     return Report(report.written, report.kept, report.skipped, str(layout))

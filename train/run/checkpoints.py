@@ -73,6 +73,7 @@ def facts(state: State) -> dict[str, Any]:
         "licence": c.licence,
         "data": state.digest,
         "frame": state.frame.tolist() if state.frame is not None else None,
+        "aligner": state.aligner,
         "version": stargan.__version__,
     }
 

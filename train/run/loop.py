@@ -83,7 +83,9 @@ def fit(
     folder, first = config.folder, state.processes.is_main_process
     train, val = _pictures(state)
     state.digest = f"{train.digest} {val.digest}"
-    state.frame = framing.frame(train, origin) if state.fan is not None else None
+    state.aligner = framing.aligner(Path(config.data)) or (origin.aligner if origin is not None else None)
+    # A model that aligns nothing has no frame.
+    state.frame = framing.frame(train, origin) if state.fan is not None or state.aligner else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         if first:

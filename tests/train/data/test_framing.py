@@ -10,13 +10,16 @@ from material import portrait
 from PIL import Image
 from skimage import data as samples
 
+from stargan.faces import align as align_module
 from stargan.faces.align import align
+from stargan.faces.find import find
 from stargan.faces.frame import mean_landmarks
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
 from train import config
-from train.data import Pictures, framing
+from train.cli.main import main
+from train.data import Pictures, framing, own
 from train.run import loop
 
 OTHER = mean_landmarks() * 0.7 + [0.2, 0.05]
@@ -53,3 +56,41 @@ def test_a_run_writes_it_with_the_model(
         read = checkpoint.load(tmp_path / "tiny" / name)
         # A model without a FAN aligns nothing.
         assert (read.frame is not None and np.array_equal(read.frame, OTHER)) if w_hpf else read.frame is None
+
+
+@pytest.mark.parametrize("aligner", ["fan-68", "face_alignment"])
+def test_what_aligned_the_pictures_goes_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aligner: str) -> None:
+    class FaceAlignment:
+        @staticmethod
+        def get_landmarks_from_image(rgb: np.ndarray) -> list[np.ndarray]:
+            return [face.landmarks for face in find(Image.fromarray(rgb))]
+
+    for module in (align_module, own):
+        monkeypatch.setattr(module, "load_face_alignment", FaceAlignment)
+    head = Image.fromarray(samples.astronaut()).crop((100, 0, 350, 250))
+    for domain in SETTINGS["domains"]:
+        (tmp_path / "source" / domain).mkdir(parents=True)
+        for i in range(4):
+            head.rotate(3 * i).save(tmp_path / "source" / domain / f"{i}.png")
+    prepare = ["prepare", "folder", "--from", str(tmp_path / "source"), "--to", str(tmp_path / "data"), "--size", "64", "--align"]
+    assert main(prepare + (["--aligner", aligner] if aligner != "fan-68" else [])) == 0
+    assert framing.aligner(tmp_path / "data") == aligner
+    more = {"data": str(tmp_path / "data"), "runs": str(tmp_path / "runs"), "iterations": 1, "w_hpf": 0.0}
+    loop.fit(config.from_mapping(SETTINGS | more))
+    for name in ("model.safetensors", "checkpoint-0000001.pt"):
+        read = checkpoint.load(tmp_path / "runs" / "tiny" / name)
+        assert read.aligner == aligner and read.fan is None and read.frame is not None
+
+
+def test_an_aligner_goes_with_alignment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare = ["prepare", "folder", "--from", str(tmp_path), "--to", str(tmp_path / "out"), "--size", "64"]
+    assert main([*prepare, "--aligner", "fan-68"]) == 2
+    assert "--aligner goes with --align" in capsys.readouterr().err
+
+
+def test_a_folder_that_says_something_else_says_nothing(tmp_path: Path) -> None:
+    assert framing.aligner(tmp_path) is None
+    (tmp_path / framing.ALIGNED).write_bytes(b"\xff\xfe")
+    assert framing.aligner(tmp_path) is None
+    (tmp_path / framing.ALIGNED).write_text("dlib")
+    assert framing.aligner(tmp_path) is None
