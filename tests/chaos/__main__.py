@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.chaos.commands import Command, material
-from tests.chaos.strikes import MOUNTING, STRIKES, Arena, Tally, cannot_mount
+from tests.chaos.strikes import MOUNTING, PATIENCE, STRIKES, Arena, Tally, cannot_mount
 
 ROUND = 3  # strikes of a kind on a command before the next one's turn: all have had some when the time is up
 
@@ -74,6 +74,9 @@ def main() -> int:
     parser.add_argument("--others", type=int, default=4, help="strikes of each other kind on each command (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="commands at once (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no strike after so many (default: all are done)")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, metavar="SECONDS", help="that a call may take (default: %(default)g)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these commands or strikes alone")
     options = parser.parse_args()
@@ -93,7 +96,7 @@ def main() -> int:
             if not (reason and strike in MOUNTING)
             for name in chosen
         }
-        arenas = {name: Arena(Path(work), f"{options.seed} {name}") for name in chosen}
+        arenas = {name: Arena(Path(work), f"{options.seed} {name}", options.patience) for name in chosen}
         tallies = struck(arenas, chosen, rounds(wanted), options.jobs, options.minutes)
     print(table(tallies))
     return 1 if any(tally.faults for tally in tallies) else 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from stargan.files import places
 from tests.chaos.commands import Command, litter, result
 
-PATIENCE = 600  # seconds that a call may take
+PATIENCE = 600.0  # seconds that a call may take
 ENOUGH = 512 * 2**20  # bytes: room for any of the commands
 LONGEST_DELAY = 0.05  # seconds between a change of files and the kill that follows it
 
@@ -53,8 +53,9 @@ class Tally:
 class Arena:
     """Calls commands in folders of its own, and compares what they come to with what an undisturbed call comes to."""
 
-    def __init__(self, folder: Path, seed: int | str) -> None:
-        self.folder, self.random = folder, random.Random(seed)
+    def __init__(self, folder: Path, seed: int | str, patience: float = PATIENCE) -> None:
+        """patience: seconds after which a call hangs."""
+        self.folder, self.random, self.patience = folder, random.Random(seed), patience
         self._whole: dict[str, tuple[dict[str, str], int]] = {}
 
     @contextlib.contextmanager
@@ -75,7 +76,16 @@ class Arena:
         )
 
     def call(self, command: Command, out: Path, at: int = 0, delay: float = 0.0, clock: float = 0.0) -> Call:
-        return finished(self.start(command, out, at, delay, clock))
+        return self.finished(self.start(command, out, at, delay, clock))
+
+    def finished(self, process: subprocess.Popen[str]) -> Call:
+        try:
+            _, said = process.communicate(timeout=self.patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return Call(1, f"Traceback: hung for {self.patience:g} s")
+        return Call(process.returncode, said)
 
     def whole(self, command: Command) -> tuple[dict[str, str], int]:
         """What an undisturbed call comes to, and how many changes of files it takes."""
@@ -99,16 +109,6 @@ class Arena:
 
     def _counter(self, out: Path) -> Path:
         return out.with_name(f"{out.name}-changes")
-
-
-def finished(process: subprocess.Popen[str]) -> Call:
-    try:
-        _, said = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return Call(1, f"Traceback: hung for {PATIENCE} s")
-    return Call(process.returncode, said)
 
 
 def kills(arena: Arena, command: Command, count: int) -> Tally:
@@ -169,7 +169,7 @@ def two_at_once(arena: Arena, command: Command, count: int) -> Tally:
     tally = Tally(command.name, "two at once")
     for _ in range(count):
         with arena.out() as out:
-            calls = [finished(process) for process in [arena.start(command, out) for _ in range(2)]]
+            calls = [arena.finished(process) for process in [arena.start(command, out) for _ in range(2)]]
             tally.struck += 1
             for call in calls:
                 if call.code != 0:
