@@ -12,7 +12,7 @@ HELP = "make a data folder"
 KINDS = (
     ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
     ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
-    ("folder", "folder, zip archive or table of labels, or hf:user/name", "your own pictures, however they lie"),
+    ("folder", "folder, zip or tar archive, table of labels, or hf:user/name", "your own pictures, however they lie"),
     ("celeba-hq", "celeba_hq.zip", "the published CelebA-HQ archive"),
     ("afhq", "afhq.zip", "the published AFHQ archive, version 1 or 2"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from train.data import layouts
+from train.data import layouts, tables
 
 WRITTEN = ("dataset_dict.json", "dataset_info.json", "state.json")  # by `save_to_disk`
 
@@ -43,7 +43,7 @@ def opened(source: str, label: str = "") -> tuple[layouts.Layout, Callable[[str]
     features = next(iter(splits.values())).features
     picture = next((c for c, kind in features.items() if isinstance(kind, datasets.Image)), None)
     wanted = label or next((c for c, kind in features.items() if isinstance(kind, datasets.ClassLabel)), "")
-    wanted = wanted or next((c for c in features if c.lower() in layouts.LABELS), "")
+    wanted = wanted or next((c for c in features if c.lower() in tables.LABELS), "")
     if picture is None or wanted not in features:
         raise DataSetError(
             f"{source} has the columns {', '.join(features)}; it needs one of pictures, and one of labels, which --label names"

@@ -7,31 +7,28 @@ folder. Folders around all of that do not matter. Train and val are never domain
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections import Counter, defaultdict
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from train.data import SUFFIXES
+from train.data import SUFFIXES, tables
+from train.data.splits import is_plain, split_of, usable
 
 # What programs put into folders and archives for themselves, besides all that begins with a dot.
 PROGRAMS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information", "__pycache__"}
 PROGRAM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-SPLITS = {
-    **dict.fromkeys(("train", "training", "train_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set"), "test"),
-}
-OF_TWO = re.compile(r"(train|val|valid|test)[_-]?([A-Za-z])", re.IGNORECASE)
-TABLES = (".csv", ".tsv", ".jsonl")
-FILES = (
-    *("file", "filename", "file_name", "image", "image_id", "image_path", "img", "path", "filepath", "file_path", "picture", "id"),
+# A folder for each split and domain: trainA, train_A, train_male; male-train.
+OF_LETTER = re.compile(r"(?P<split>train|val|valid|test)[ _-]?(?P<domain>[A-Za-z])", re.IGNORECASE)
+SPLIT_FIRST = re.compile(r"(?P<split>[^\W\d_]+)[ _-](?P<domain>.+)")
+SPLIT_LAST = re.compile(r"(?P<domain>.+)[ _-](?P<split>[^\W\d_]+)")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+UNREAD = (
+    *(".psd", ".svg", ".pdf", ".jxl", ".tga", ".ppm", ".pgm", ".ico", ".exr"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".raw"),
 )
-LABELS = ("label", "labels", "class", "class_name", "category", "domain", "target", "breed", "species", "style")
-SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 
 
 class LayoutError(ValueError):
@@ -84,34 +81,52 @@ def find(
         else:
             others.append(name)
     left += [f"{mark}: a program's own ({count} file{'s' * (count > 1)})" for mark, count in sorted(programs.items())]
-    tables = [table] if table else [name for name in others if name.lower().endswith(TABLES)]
     if not pictures:
-        raise LayoutError(f"{title} has no pictures; make a folder for each domain, with its pictures in it")
-    for name in tables:
-        if found := _by_table(name, pictures, read, label, needed=bool(table or label)):
-            words, chosen, problems = found
-            return Layout(words, chosen, (*left, *_no_pictures(other for other in others if other != name), *problems))
-    words, chosen, problems = _by_folders(pictures, title, folders)
+        raise LayoutError(_nothing(title, others))
+    given = [table] if table else [name for name in others if name.lower().endswith(tables.TABLES)]
+    by_folders = _by_folders(pictures, title, folders)
+    if not given and len({found.domain for found in by_folders[1]}) == 1:
+        given = [name for name in others if name.lower().endswith(tables.LISTS)]
+    try:
+        known = tables.find(given, pictures, read, label, needed=bool(table or label))
+    except tables.TableError as error:
+        raise LayoutError(str(error)) from None
+    if known is not None:
+        layout = labelled(known.rows, known.words)
+        rest = [other for other in others if other not in known.names]
+        return Layout(layout.words, layout.pictures, (*left, *_no_pictures(rest), *known.problems, *layout.left))
+    words, chosen, problems = by_folders
     return Layout(words, chosen, (*left, *_no_pictures(others), *problems))
 
 
 def labelled(pictures: Iterable[tuple[str, str, str]], words: str) -> Layout:
     """The layout of pictures whose label and split are known: rows of name, label and split; a split of another name is none."""
-    rows = [(name, label, SPLITS.get(split.strip().lower(), "")) for name, label, split in pictures]
+    rows = [(name, label, split_of(split)) for name, label, split in pictures]
     left = [f"{name}: has no label" for name, label, _ in rows if not label]
-    held = {split for _, label, split in rows if label and split}
-    keep, aside = _usable({split: split for split in held})
+    keep, aside = usable({split: split for _, label, split in rows if label and split})
     domains = _names(label for _, label, _ in rows if label)
     found = [
-        Found(name, domains[label], keep.get(split, "") if len(held) > 1 else "")
-        for name, label, split in rows
-        if label and (not split or split in keep)
+        Found(name, domains[label], keep.get(split, "")) for name, label, split in rows if label and (not split or split in keep)
     ]
     return Layout(words, tuple(found), (*left, *aside))
 
 
+def _nothing(title: str, others: Sequence[str]) -> str:
+    """Why there are no pictures, and what to do."""
+    if packed := [name for name in others if name.lower().endswith(ARCHIVES)]:
+        return f"{title} has no pictures, but archives ({', '.join(packed)[:120]}); unpack each into a folder of its name"
+    if kinds := sorted({PurePosixPath(name).suffix.lower() for name in others} & set(UNREAD)):
+        return f"{title} has no pictures that are read, but {', '.join(kinds)}; convert them to PNG or JPEG"
+    return f"{title} has no pictures; make a folder for each domain, with its pictures in it"
+
+
 def _no_pictures(others: Iterable[str]) -> list[str]:
-    return [f"{name}: is no picture" for name in others]
+    def reason(name: str) -> str:
+        if name.lower().endswith(ARCHIVES):
+            return "is an archive; unpack it, to use what is in it"
+        return "is a picture of a kind that is not read; convert it" if name.lower().endswith(UNREAD) else "is no picture"
+
+    return [f"{name}: {reason(name)}" for name in others]
 
 
 def _program(name: str) -> str:
@@ -124,32 +139,76 @@ def _program(name: str) -> str:
     return ""
 
 
-def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -> tuple[str, tuple[Found, ...], list[str]]:
+By = tuple[str, tuple[Found, ...], list[str]]  # words, pictures, what is left out
+
+
+def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -> By:
     paths = {name: PurePosixPath(name).parts for name in pictures}
     level = _level(list(paths.values()))
     inside = {name: parts[level:] for name, parts in paths.items()}
     counts = Counter(parts[0] for parts in inside.values() if len(parts) > 1)
     wrapper = "/".join(next(iter(paths.values()))[:level])
+    last = wrapper.rpartition("/")[2]
+    title = title if is_plain(last) else last
     if not counts:
-        (only,) = _names([wrapper.rpartition("/")[2] or title]).values()
+        (only,) = _names([title]).values()
         return "one flat folder", tuple(Found(name, only, "") for name in paths), []
     stray = [f"{name}: lies in no domain's folder" for name, parts in inside.items() if len(parts) == 1]
     deep = {name: parts for name, parts in inside.items() if len(parts) > 1}
-    splits = {top: SPLITS[top.lower()] for top in counts if top.lower() in SPLITS}
+    splits = {top: split for top in counts if (split := split_of(top))}
     if splits and (len(splits) == len(counts) or len(set(splits.values())) > 1):
         return _by_splits(deep, splits, title, stray)
-    of_two = {top: match for top in counts if (match := OF_TWO.fullmatch(top))}
-    if len(of_two) == len(counts) and len({match[2] for match in of_two.values()}) > 1:
-        split_of = {top: SPLITS[match[1].lower()] for top, match in of_two.items()}
-        keep, aside = _usable(split_of)
-        domain = _names(match[2] for match in of_two.values())
-        chosen = [Found(n, domain[of_two[p[0]][2]], keep[p[0]]) for n, p in deep.items() if p[0] in keep]
-        return "pairs of folders, trainA and so on", tuple(chosen), [*stray, *aside]
+    if pairs := _pairs(counts):
+        return _by_pairs(deep, pairs, stray)
     domain = _names(counts)
     beside = sorted(f for f in folders if str(PurePosixPath(f).parent) == (wrapper or ".") and not _program(f))
     nothing = [f"{f}: has no pictures" for f in beside if PurePosixPath(f).name not in counts]
     words = "a folder for each domain" if len(counts) > 1 else "the folder of one domain"
-    return words, tuple(Found(name, domain[parts[0]], "") for name, parts in deep.items()), [*stray, *nothing]
+    inner, aside = _splits_inside(deep)
+    held = ", ".join(sorted({parts[1] for name, parts in deep.items() if inner.get(name)}))
+    found = [Found(name, domain[parts[0]], inner[name]) for name, parts in deep.items() if name in inner]
+    return words + f", with {held} in it" * bool(held), tuple(found), [*stray, *nothing, *aside]
+
+
+def _splits_inside(deep: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:
+    """The split of each picture where domains have folders for them inside, as in cat/train and cat/val; of the others none."""
+    inside = {name: split_of(parts[1]) if len(parts) > 2 else "" for name, parts in deep.items()}
+    found: dict[str, str] = {}
+    aside: list[str] = []
+    for top in {parts[0] for parts in deep.values()}:
+        mine = {name: inside[name] for name, parts in deep.items() if parts[0] == top}
+        places = {deep[name][1]: split for name, split in mine.items() if split}
+        if all(mine.values()) and len(set(places.values())) > 1:
+            keep, left = usable(places)
+            aside += [f"{top}/{sentence}" for sentence in left]
+            found |= {name: keep[deep[name][1]] for name in mine if deep[name][1] in keep}
+        else:
+            found |= dict.fromkeys(mine, "")
+    return found, sorted(aside)
+
+
+def _pairs(tops: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Split and domain of folders that are called by both, such as trainA; empty where they are not, or there is one split alone
+    that need not be one (train_station)."""
+    forms = (OF_LETTER, SPLIT_FIRST, SPLIT_LAST)
+    matches = {top: [m for form in forms if (m := form.fullmatch(top)) and split_of(m["split"])] for top in tops}
+    found = {top: (split_of(of[0]["split"]), of[0]["domain"]) for top, of in matches.items() if of}
+    letters = [top for top, of in matches.items() if of and of[0].re is OF_LETTER]
+    several = len({split for split, _ in found.values()}) > 1
+    alone = len(letters) == len(matches) and len({domain for _, domain in found.values()}) > 1
+    return found if several or alone else {}
+
+
+def _by_pairs(deep: dict[str, tuple[str, ...]], pairs: dict[str, tuple[str, str]], stray: list[str]) -> By:
+    keep, aside = usable({top: split for top, (split, _) in pairs.items()})
+    domain = _names(name for _, name in pairs.values())
+    chosen = [Found(n, domain[pairs[p[0]][1]], keep[p[0]]) for n, p in deep.items() if p[0] in keep]
+    return "pairs of folders, trainA and so on", tuple(chosen), [*stray, *aside, *_beside(deep, pairs)]
+
+
+def _beside(deep: dict[str, tuple[str, ...]], known: Collection[str]) -> list[str]:
+    others = Counter(parts[0] for parts in deep.values() if parts[0] not in known)
+    return [f"{top}: left out, as it lies beside {', '.join(sorted(known))} ({n} pictures)" for top, n in sorted(others.items())]
 
 
 def _level(paths: Sequence[tuple[str, ...]]) -> int:
@@ -157,7 +216,7 @@ def _level(paths: Sequence[tuple[str, ...]]) -> int:
     level = 0
     while True:
         tops = {parts[level] for parts in paths if len(parts) > level + 1}
-        if len(tops) != 1 or any(len(parts) <= level + 1 for parts in paths) or next(iter(tops)).lower() in SPLITS:
+        if len(tops) != 1 or any(len(parts) <= level + 1 for parts in paths) or split_of(next(iter(tops))):
             return level
         below = Counter(parts[level + 1] if len(parts) > level + 2 else "" for parts in paths)
         # Pictures of its own make it a domain, unless they are strays beside the domains' folders.
@@ -166,114 +225,40 @@ def _level(paths: Sequence[tuple[str, ...]]) -> int:
         level += 1
 
 
-def _by_splits(
-    deep: dict[str, tuple[str, ...]], splits: dict[str, str], title: str, stray: list[str]
-) -> tuple[str, tuple[Found, ...], list[str]]:
-    keep, aside = _usable(splits)
-    beside = Counter(parts[0] for parts in deep.values() if parts[0] not in splits)
-    aside += [f"{top}: left out, as it lies beside {', '.join(sorted(splits))} ({n} pictures)" for top, n in sorted(beside.items())]
-    mine = {name: parts for name, parts in deep.items() if parts[0] in keep}
-    words = f"a data folder with {', '.join(sorted(keep))}" + (", from which val is drawn" if len(set(keep.values())) == 1 else "")
-    if all(len(parts) == 2 for parts in mine.values()):
-        domain = next(iter(_names([title]).values()))
-        found = tuple(Found(name, domain, keep[parts[0]]) for name, parts in mine.items())
-        return f"{words}, of one domain", found, [*stray, *aside]
-    stray += [f"{name}: lies in no domain's folder" for name, parts in mine.items() if len(parts) == 2]
-    mine = {name: parts for name, parts in mine.items() if len(parts) > 2}
-    domains = _names(parts[1] for parts in mine.values())
-    if len(set(keep.values())) == 1:
-        keep = dict.fromkeys(keep, "")
-    return words, tuple(Found(name, domains[parts[1]], keep[parts[0]]) for name, parts in mine.items()), [*stray, *aside]
-
-
-def _usable(split_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What stands for train and val: test stands for val where there is none, and is left out where there is."""
-    held = set(split_of.values())
-    if held == {"train", "val", "test"} or held == {"val", "test"}:
-        aside = [f"{top}: left out, as val is there" for top, split in split_of.items() if split == "test"]
-        return {top: split for top, split in split_of.items() if split != "test"}, aside
-    return {top: "val" if split == "test" else split for top, split in split_of.items()}, []
+def _by_splits(deep: dict[str, tuple[str, ...]], splits: dict[str, str], title: str, stray: list[str]) -> By:
+    aside = _beside(deep, splits)
+    inner: dict[str, tuple[str, ...]] = {}
+    for name, (top, *rest) in deep.items():
+        if top in splits:
+            while len(rest) > 1 and split_of(rest[0]) == splits[top]:  # training_set/training_set
+                del rest[0]
+            inner[name] = tuple(rest)
+    level = _level(list(inner.values()))
+    inner = {name: parts[level:] for name, parts in inner.items()}
+    one = all(len(parts) == 1 for parts in inner.values())
+    if not one:
+        stray += [f"{name}: lies in no domain's folder" for name, parts in inner.items() if len(parts) == 1]
+        inner = {name: parts for name, parts in inner.items() if len(parts) > 1}
+    labels = {name: title if one else parts[0] for name, parts in inner.items()}
+    if not one and len(set(labels.values())) == 1 and is_plain(next(iter(labels.values()))):
+        labels, one = dict.fromkeys(labels, title), True
+    # What has no domains inside is no split of them.
+    keep, left = usable({top: splits[top] for top in sorted({deep[name][0] for name in inner})})
+    domains = _names(labels.values())
+    words = f"a data folder with {', '.join(sorted(keep))}" + ", from which val is drawn" * (not any(keep.values()))
+    found = tuple(Found(n, domains[labels[n]], keep[deep[n][0]]) for n in inner if deep[n][0] in keep)
+    return words + ", of one domain" * one, found, [*stray, *aside, *left]
 
 
 def _names(labels: Iterable[str]) -> dict[str, str]:
     """Folder names for domains, different ones even where capitals make no difference."""
     found: dict[str, str] = {}
     for label in sorted(set(labels)):
-        name = plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", label).strip(" .")[:60] or "_"
+        written = unicodedata.normalize("NFC", label)
+        name = plain = re.sub(r'[<>:"/\\|?*\x00-\x1f\ud800-\udfff]', "_", written).strip(" .")[:60].strip() or "_"
         for count in range(2, len(found) + 3):
             if name.casefold() not in {other.casefold() for other in found.values()}:
                 break
             name = f"{plain} {count}"
         found[label] = name
     return found
-
-
-def _by_table(
-    table: str, pictures: Sequence[str], read: Callable[[str], str], label: str, needed: bool
-) -> tuple[str, tuple[Found, ...], list[str]] | None:
-    """Pictures by a table with a column of files and one of labels; None where it is another table, unless it is `needed`."""
-    rows = _rows(table, read(table))
-    columns = list(rows[0]) if rows else []
-    places = _Places(table, pictures)
-    lower = {str(column).strip().lower(): column for column in columns}
-    file = next((lower[c] for c in FILES if c in lower), None) or next((c for c in columns if places.find(rows[0][c])), None)
-    wanted = lower.get(label.lower()) if label else next((lower[c] for c in LABELS if c in lower), None)
-    if wanted is None and not label and len(columns) == 2:
-        wanted = next(c for c in columns if c != file)
-    if file is None or wanted is None or not any(places.find(row[file]) for row in rows):
-        if not needed:
-            return None
-        raise LayoutError(
-            f"{table} is no table of labels: its columns are {', '.join(map(str, columns)) or 'none'}; it needs one of files that "
-            "are there, and one of labels, which --label names"
-        )
-    split = next((lower[c] for c in SPLIT_COLUMNS if c in lower), None)
-    chosen: dict[str, tuple[str, str]] = {}
-    problems = []
-    for line, row in enumerate(rows, 2):
-        name, value = places.find(row[file]), str(row[wanted] or "").strip()
-        if name is None or not value:
-            problems.append(f"{table}, line {line}: " + ("has no label" if name else f"there is no picture {row[file]}"))
-        elif name in chosen and chosen[name][0] != value:
-            problems.append(f"{table}, line {line}: {name} has another label already; the first is taken")
-        else:
-            chosen[name] = value, str(row[split] or "") if split else ""
-    problems += [f"{name}: is not in {table}" for name in pictures if name not in chosen]
-    words = f"pictures with a table of labels ({table}, columns {file} and {wanted})"
-    layout = labelled([(name, *facts) for name, facts in chosen.items()], words)
-    return words, layout.pictures, [*problems, *layout.left]
-
-
-def _rows(table: str, text: str) -> list[dict[str, str]]:
-    if table.lower().endswith(".jsonl"):
-        try:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            return []
-        return [row for row in rows if isinstance(row, dict)]
-    delimiter = "\t" if table.lower().endswith(".tsv") else ","
-    first = text.partition("\n")[0]
-    if delimiter == "," and first.count(";") > first.count(","):
-        delimiter = ";"
-    return [{k: v or "" for k, v in row.items() if k is not None} for row in csv.DictReader(text.splitlines(), delimiter=delimiter)]
-
-
-class _Places:
-    """Finds the picture that a table means: by its path, from the table's folder or the source's, or by its name if one has it."""
-
-    def __init__(self, table: str, pictures: Sequence[str]) -> None:
-        self.folder = str(PurePosixPath(table).parent)
-        self.pictures = set(pictures)
-        self.by_name: dict[str, list[str]] = defaultdict(list)
-        for name in pictures:
-            path = PurePosixPath(name)
-            for key in {path.name, path.stem}:
-                self.by_name[key].append(name)
-
-    def find(self, value: object) -> str | None:
-        text = str(value or "").strip().replace("\\", "/")
-        for name in (str(PurePosixPath(self.folder, text)), text):
-            if name in self.pictures:
-                return name
-        found = self.by_name.get(PurePosixPath(text).name, []) if text else []
-        return found[0] if len(found) == 1 else None

@@ -44,7 +44,8 @@ class Report:
     def __str__(self) -> str:
         counts = f"{self.written} written, {self.kept} kept, {len(self.skipped)} skipped"
         more = [f"and {len(self.skipped) - SHOWN} more, see skipped.txt"] if len(self.skipped) > SHOWN else []
-        return "\n  ".join([*filter(None, [self.taken_for]), counts, *self.skipped[:SHOWN], *more])
+        text = "\n  ".join([*filter(None, [self.taken_for]), counts, *self.skipped[:SHOWN], *more])
+        return _writable(text).decode()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Job:
     source: str
     target: Path
     make: Callable[[], bytes]
+
+
+def _writable(text: str) -> bytes:
+    """UTF-8, though names of files can hold what is none."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def unpacked(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -133,7 +139,7 @@ def make(
     if sentences:
         out.mkdir(parents=True, exist_ok=True)
         with whole(listing) as partial:
-            partial.write_text("\n".join(sentences) + "\n", encoding="utf-8")
+            partial.write_bytes(_writable("\n".join(sentences) + "\n"))
     else:
         listing.unlink(missing_ok=True)
     return Report(results.count(True), results.count(False), sentences)

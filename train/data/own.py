@@ -7,8 +7,6 @@ import functools
 import hashlib
 import os
 import re
-import stat
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -18,10 +16,9 @@ from stargan.faces.align import align as align_face
 from stargan.faces.landmarks import load_face_alignment
 from stargan.files import whole
 from stargan.media import images, reading
-from train.data import framing, huggingface, layouts
-from train.data.making import Job, PrepareError, Report, check_apart, encoded, make, unpacked
+from train.data import SUFFIXES, archives, framing, huggingface, layouts, tables
+from train.data.making import Job, PrepareError, Report, check_apart, encoded, make
 
-MAX_ARCHIVE = 4 * 2**30
 Read = Callable[[str], "Path | bytes"]
 
 
@@ -37,7 +34,7 @@ def folder(
 ) -> Report:
     """Pictures to `out/train/<domain>/` and `out/val/<domain>/`, size x size px.
 
-    source: a folder, a zip archive, a table of labels (.csv, .tsv or .jsonl) beside its pictures, or a data set of Hugging Face as
+    source: a folder, a zip or tar archive, a table of labels (`tables`) beside its pictures, or a data set of Hugging Face as
     `hf:user/name` or a folder that `datasets` wrote. How the pictures may lie: see `layouts`; the report says what they were taken
     for. label: the column of a table that names the domain. align: the largest face as `stargan.faces.align` sees it instead of the
     central square; aligner: one of `stargan.model.ALIGNERS`, which is written down for the models that learn from it. Where the
@@ -145,15 +142,28 @@ def _opened(source: Path | str, out: Path, label: str) -> Iterator[tuple[layouts
     elif path.is_dir():
         check_apart(path, out)
         yield _folder(path, "", label), functools.partial(_path, path)
-    elif path.suffix.lower() in layouts.TABLES and path.is_file():
+    elif path.is_file() and _is_table(path):
         check_apart(path.parent, out)
         yield _folder(path.parent, path.name, label), functools.partial(_path, path.parent)
     elif path.is_file():
-        with _archive(path) as opened:
-            yield opened
+        with archives.opened(path) as archive:
+
+            def text(name: str) -> str:
+                content = archive.read(name)
+                return tables.decoded(content if isinstance(content, bytes) else content.read_bytes())
+
+            layout = layouts.find(archive.names, re.sub(r"\.tar$", "", path.stem), text, archive.folders, label=label)
+            yield layouts.Layout(layout.words, layout.pictures, (*layout.left, *archive.left)), archive.read
     else:
         pattern = "; the pattern was not filled in, as nothing fits it" if re.search(r"[*?\[]", str(source)) else ""
         raise PrepareError(f"there is no folder or archive {source}{pattern}; pictures belong into {source}/<domain>/")
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is meant as a table of labels; any text where pictures lie beside it."""
+    if path.suffix.lower() in tables.LISTS:
+        return any(other.suffix.lower() in SUFFIXES for other in path.parent.rglob("*"))
+    return path.suffix.lower() in tables.TABLES and not archives.is_archive(path)
 
 
 def _path(root: Path, name: str) -> Path:
@@ -163,58 +173,37 @@ def _path(root: Path, name: str) -> Path:
 def _folder(root: Path, table: str, label: str) -> layouts.Layout:
     names: list[str] = []
     folders: list[str] = []
-    broken: list[str] = []
+    left: list[str] = []
     seen: set[str] = set()
-    for place, inner, files in os.walk(root, followlinks=True):
+
+    def relative(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
+    def unread(error: OSError) -> None:
+        left.append(f"{relative(Path(error.filename))}: cannot be read ({error.strerror})")
+
+    for place, inner, files in os.walk(root, followlinks=True, onerror=unread):
+        inner.sort()  # of two links to one folder, the first is taken on every machine
         # Links can lead round in a circle.
         if (real := os.path.realpath(place)) in seen:
             inner.clear()
+            if not os.path.realpath(Path(place).parent).startswith(real):
+                left.append(f"{relative(Path(place))}: is a link to a folder that is here already")
             continue
         seen.add(real)
         for name in files:
             path = Path(place, name)
-            (names if path.is_file() else broken).append(path.relative_to(root).as_posix())
-        folders += [Path(place, name).relative_to(root).as_posix() for name in inner]
+            if path.is_file():
+                names.append(relative(path))
+            else:
+                left.append(f"{relative(path)}: is " + ("a link to nothing" if path.is_symlink() else "no file"))
+        folders += [relative(Path(place, name)) for name in inner]
 
     def read(name: str) -> str:
         try:
-            return (root / name).read_text(encoding="utf-8-sig", errors="replace")
+            return tables.decoded((root / name).read_bytes())
         except OSError as error:
             raise PrepareError(f"{root / name} cannot be read ({error.strerror})") from None
 
     found = layouts.find(names, root.resolve().name, read, folders, table, label)
-    dead = [f"{name}: is a link to nothing" for name in sorted(broken)]
-    return layouts.Layout(found.words, found.pictures, (*found.left, *dead))
-
-
-@contextlib.contextmanager
-def _archive(path: Path) -> Iterator[tuple[layouts.Layout, Read]]:
-    try:
-        opened = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise PrepareError(
-            f"{path.name} cannot be read as a zip archive ({error}); make it anew, or unpack it and give the folder"
-        ) from None
-    with opened:
-        members: dict[str, zipfile.ZipInfo] = {}
-        folders, left = [], []
-        for member in opened.infolist():
-            # Some programs write backslashes.
-            name = "/".join(part for part in member.filename.replace("\\", "/").split("/") if part not in ("", "."))
-            if ".." in name.split("/") or member.filename.startswith(("/", "\\")) or re.match("[A-Za-z]:", member.filename):
-                raise PrepareError(f"{member.filename[:80]!r} leads out of {path.name}; zip the folders of pictures alone")
-            if member.is_dir() or member.filename.endswith("\\"):
-                folders.append(name)
-            elif stat.S_ISLNK(member.external_attr >> 16):
-                left.append(f"{name}: is a link")
-            elif name in members:
-                left.append(f"{name}: is in the archive more than once; the first is taken")
-            else:
-                members[name] = member
-        if (total := sum(m.file_size for m in members.values())) > MAX_ARCHIVE:
-            raise PrepareError(
-                f"{path.name} would unpack to {total / 2**30:.1f} GB; at most {MAX_ARCHIVE // 2**30} are taken, so make the "
-                "pictures smaller, or prepare them on this machine with `python -m train prepare folder`"
-            )
-        layout = layouts.find(members, path.stem, lambda name: opened.read(members[name]).decode("utf-8-sig", "replace"), folders)
-        yield layouts.Layout(layout.words, layout.pictures, (*layout.left, *left)), lambda name: unpacked(opened, members[name])
+    return layouts.Layout(found.words, found.pictures, (*found.left, *sorted(left)))

@@ -85,7 +85,8 @@ class Form:
             info=f"Folders with train/<domain>/ and val/<domain>/ in {runner.folders.name}/.",
         )
         with gr.Group(visible=False) as upload:
-            archive = gr.File(label="Zip of <domain>/*.jpg", file_types=[".zip"], elem_id="train-zip", type="filepath", height=120)
+            kinds = [".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"]
+            archive = gr.File(label="Zip of <domain>/*.jpg", file_types=kinds, elem_id="train-zip", type="filepath", height=120)
             aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares.", elem_id="train-align")
         return kind, dataset, upload, archive, aligned
 

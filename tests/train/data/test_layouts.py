@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import zipfile
 from collections import Counter
@@ -16,6 +18,7 @@ from stargan.media import images
 from train import data
 from train.data import layouts, own
 from train.data.making import PrepareError, Report
+from train.data.splits import split_of
 
 CASES = ("cat", "dog")
 
@@ -77,7 +80,7 @@ LAYOUTS: dict[str, tuple[list[str], str, set[str], set[str], dict[str, str]]] = 
     "a wrapping folder": (several("faces/cat", "faces/dog"), "a folder for each domain", {"cat", "dog"}, {""}, {}),
     "two wrapping folders": (several("a/b/cat", "a/b/dog/x"), "a folder for each domain", {"cat", "dog"}, {""}, {}),
     "wrapped splits": (several("afhq/train/cat", "afhq/val/cat"), "a data folder", {"cat"}, {"train", "val"}, {}),
-    "wrapped pairs": (several("horse2zebra/trainA", "horse2zebra/trainB"), "pairs of folders", {"A", "B"}, {"train"}, {}),
+    "wrapped pairs": (several("horse2zebra/trainA", "horse2zebra/trainB"), "pairs of folders", {"A", "B"}, {""}, {}),
     "strays beside folders": (
         [*several("x/cat", "x/dog"), "x/0.png"],
         "a folder for each domain",
@@ -87,6 +90,78 @@ LAYOUTS: dict[str, tuple[list[str], str, set[str], set[str], dict[str, str]]] = 
     ),
     "names that differ in capitals": (several("Cat", "cat"), "a folder for each domain", {"Cat", "cat 2"}, {""}, {}),
     "a railway": (several("train", "car"), "a folder for each domain", {"train", "car"}, {""}, {}),
+    "splits in each domain": (
+        several("cat/train", "cat/val", "dog/train", "dog/test"), "test, train, val in it", {"cat", "dog"}, {"train", "val"}, {}
+    ),
+    "splits in one of the domains": (
+        several("cat/train", "cat/val", "dog"), "a folder for each domain", {"cat", "dog"}, {"train", "val", ""}, {}
+    ),
+    "train, val and test in a domain": (
+        several("cat/train", "cat/val", "cat/test", "dog"),
+        "with train, val in it",
+        {"cat", "dog"},
+        {"train", "val", ""},
+        {"cat/test": "left out, as val is there"},
+    ),
+    "splits of one domain in its folder": (several("x/cat/train", "x/cat/val"), "of one domain", {"cat"}, {"train", "val"}, {}),
+    "training_set and test_set": (
+        several("training_set/training_set/cat", "training_set/training_set/dog", "test_set/test_set/cat", "test_set/test_set/dog"),
+        "a data folder with test_set, training_set",
+        {"cat", "dog"},
+        {"train", "val"},
+        {},
+    ),
+    "seg_train and seg_test": (
+        several("seg_train/cat", "seg_test/cat", "seg_pred"),
+        "a data folder",
+        {"cat"},
+        {"train", "val"},
+        {"seg_pred": "left out, as it lies beside"},
+    ),
+    "train-images, val2017": (several("train-images/cat", "val2017/cat"), "a data folder", {"cat"}, {"train", "val"}, {}),
+    "a folder of images in each split": (
+        several("train/images/cat", "train/images/dog", "val/images/cat"), "a data folder", {"cat", "dog"}, {"train", "val"}, {}
+    ),
+    "splits in images": (several("images/train/cat", "images/val/cat"), "a data folder", {"cat"}, {"train", "val"}, {}),
+    "images of one domain": (several("train/images", "val/images"), "of one domain", {"source"}, {"train", "val"}, {}),
+    "a val without domains": (
+        [*several("train/cat", "train/dog"), "val/0.png"],
+        "a data folder with train, from which val is drawn",
+        {"cat", "dog"},
+        {""},
+        {"val/0.png": "lies in no domain's folder"},
+    ),
+    "train_male and so on": (
+        several("train_male", "train_female", "test_male", "test_female"),
+        "pairs of folders",
+        {"male", "female"},
+        {"train", "val"},
+        {},
+    ),
+    "male-train and so on": (several("male-train", "male-val"), "pairs of folders", {"male"}, {"train", "val"}, {}),
+    "pairs and more": (
+        several("trainA", "trainB", "testA", "testB", "paper"),
+        "pairs of folders",
+        {"A", "B"},
+        {"train", "val"},
+        {"paper": "left out, as it lies beside testA, testB, trainA, trainB (4 pictures)"},
+    ),
+    "railways": (several("train_station", "train_track"), "a folder for each domain", {"train_station", "train_track"}, {""}, {}),
+    "names of all kinds": (
+        several("кошка", "e\u0301", "\u00e9", "my cats ", "-rf", "cat.v2", "a\udce9"),
+        "a folder for each domain",
+        {"кошка", "\u00e9", "\u00e9 2", "my cats", "-rf", "cat.v2", "a_"},
+        {""},
+        {},
+    ),
+    "suffixes in capitals": (several("cat", "dog", suffix=".JPG"), "a folder for each domain", {"cat", "dog"}, {""}, {}),
+    "what is not read": (
+        [*several("cat", "dog"), "cat/1.psd", "dog.zip", "dog/RAW.NEF"],
+        "a folder for each domain",
+        {"cat", "dog"},
+        {""},
+        {"cat/1.psd": "is a picture of a kind", "dog/RAW.NEF": "is a picture of a kind", "dog.zip": "is an archive; unpack it"},
+    ),
     "programs' own": (
         [
             *several("cat", "dog"),
@@ -132,7 +207,7 @@ def test_layouts_are_told_apart(kind: str) -> None:
     found = layouts.find(names, "source", lambda name: "")
     assert words in found.words
     assert {p.domain for p in found.pictures} == domains and {p.split for p in found.pictures} == splits
-    assert not {"train", "val", "test"} & domains or kind == "a railway"
+    assert not any(split_of(domain) for domain in domains) or kind == "a railway"
     reasons = dict(sentence.split(": ", 1) for sentence in found.left)
     assert reasons.keys() == left.keys()
     for name, reason in left.items():
@@ -195,6 +270,57 @@ def test_empty_folders_are_no_domains(tmp_path: Path) -> None:
         assert report.skipped == ("bird: has no pictures",)
 
 
+def test_links_between_folders_are_followed_once(tmp_path: Path) -> None:
+    source = put(tmp_path / "source", several("cat"))
+    put(tmp_path / "elsewhere", several(""))
+    (source / "dog").symlink_to(tmp_path / "elsewhere")
+    (source / "hound").symlink_to(tmp_path / "elsewhere")
+    (source / "cat" / "one more.png").symlink_to(tmp_path / "elsewhere" / "0.png")
+    report = own.folder(source, tmp_path / "out", 32)
+    assert report.written == 9 and "cat (5), dog (4)" in report.taken_for
+    assert sorted(report.skipped) == ["hound: has no pictures", "hound: is a link to a folder that is here already"]
+
+
+def test_what_cannot_be_opened_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = put(tmp_path / "source", [*several("cat"), "dog/0.png"])
+    os.mkfifo(source / "cat" / "pipe.png")
+    scan = os.scandir
+
+    def scandir(place: str) -> object:
+        if os.fspath(place).endswith("dog"):
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = own.folder(source, tmp_path / "out", 32)
+    assert set(report.skipped) == {
+        "dog: cannot be read (Permission denied)", "dog: has no pictures", "cat/pipe.png: is no file"
+    }  # fmt: skip
+
+
+def test_names_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = put(tmp_path / "source", several("caf\udce9", "dog"))
+    (source / "dog" / "n\udce9.txt").write_text("x")
+    report = own.folder(source, tmp_path / "out", 32)
+    print(report)
+    assert {domain for _, domain in made(tmp_path / "out")} == {"caf_", "dog"} and report.written == 8
+    assert "dog/n\\udce9.txt: is no picture" in capsys.readouterr().out
+    assert "dog/n\\udce9.txt: is no picture" in (tmp_path / "out" / "skipped.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "names,sentence",
+    [
+        (["cat.zip", "dog.tar.gz"], r"has no pictures, but archives \(cat.zip, dog.tar.gz\); unpack each"),
+        (["cat/1.cr2", "dog/1.PSD"], r"no pictures that are read, but .cr2, .psd; convert them"),
+        (["notes.txt"], "has no pictures; make a folder for each domain"),
+    ],
+)
+def test_sources_without_pictures(names: list[str], sentence: str) -> None:
+    with pytest.raises(layouts.LayoutError, match=sentence):
+        layouts.find(names, "source", lambda _: "")
+
+
 def test_links_in_archives_are_left_out_and_those_to_nothing_are_listed(tmp_path: Path) -> None:
     source = put(tmp_path / "source", several("cat", "dog"))
     archive = zipped(source, tmp_path / "a.zip")
@@ -208,39 +334,6 @@ def test_links_in_archives_are_left_out_and_those_to_nothing_are_listed(tmp_path
     (source / "cat" / "gone.png").symlink_to("nowhere.png")
     (source / "dog" / "round").symlink_to(source)
     assert own.folder(source, tmp_path / "other", 32).skipped == ("cat/gone.png: is a link to nothing",)
-
-
-TABLE = {
-    "labels.csv": "file,label\ncat 0.png,cat\ncat 1.png,cat\ncat 2.png,cat\ncat 3.png,cat\n{}",
-    "labels.tsv": "image_id\tbreed\ncat 0\tcat\ncat 1\tcat\ncat 2\tcat\ncat 3\tcat\n",
-    "metadata.jsonl": "".join(f'{{"file_name": "cat {i}.png", "label": "cat"}}\n' for i in range(4)),
-    "semicolons.csv": "".join(["path;class\n", *(f"pictures\\cat {i}.png;cat\n" for i in range(4))]),
-    "two columns.csv": "".join(["a,b\n", *(f"pictures/cat {i}.png,cat\n" for i in range(4))]),
-}
-
-
-@pytest.mark.parametrize("direct", [False, True])
-@pytest.mark.parametrize("table", TABLE)
-def test_tables_of_labels(tmp_path: Path, table: str, direct: bool) -> None:
-    root = put(tmp_path / "source", [f"pictures/cat {i}.png" for i in range(5)])
-    (root / table).write_text(TABLE[table].replace("{}", "missing.png,cat\ncat 4.png,\n"))
-    report = own.folder(root / table if direct else root, tmp_path / "out", 32)
-    assert f"a table of labels ({table}" in report.taken_for and "cat (4)" in report.taken_for
-    assert {domain for _, domain in made(tmp_path / "out")} == {"cat"} and report.written == 4
-    said = "\n".join(report.skipped)
-    assert "pictures/cat 4.png: is not in" in said
-    if table == "labels.csv":
-        assert "line 6: there is no picture missing.png" in said and "line 7: has no label" in said
-
-
-def test_a_table_with_splits_and_a_column_that_is_named(tmp_path: Path) -> None:
-    root = put(tmp_path / "source", [f"{i}.png" for i in range(12)])
-    rows = [f"{i}.png,{'no' if i % 2 else 'yes'},{'training' if i < 8 else 'valid'}" for i in range(12)]
-    (root / "attributes.csv").write_text("\n".join(["image,smiling,split", *rows]))
-    with pytest.raises(PrepareError, match=r"its columns are image, smiling, split; it needs .* --label names"):
-        own.folder(root / "attributes.csv", tmp_path / "out", 32)
-    own.folder(root, tmp_path / "out", 32, label="smiling")
-    assert made(tmp_path / "out") == {("train", "yes"): 4, ("train", "no"): 4, ("val", "yes"): 2, ("val", "no"): 2}
 
 
 def test_another_table_beside_folders_is_no_table_of_labels(tmp_path: Path) -> None:

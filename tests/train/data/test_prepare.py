@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data as samples
 
 from train import data
-from train.data import making, own, prepare
+from train.data import archives, making, own, prepare
 from train.data.making import PrepareError, Report
 
 
@@ -375,7 +375,7 @@ def test_hostile_uploads_are_refused_before_anything_is_unpacked(tmp_path: Path,
     for name in ("../evil/1.jpg", "/etc/1.jpg", "cat/../../1.jpg", "..\\evil\\1.jpg", "C:/cat/1.jpg"):
         with pytest.raises(PrepareError, match=r"leads out of a\.zip"):
             own.folder(archived(tmp_path / "a.zip", {"cat/1.jpg": good, name: good}), out, 48)
-    monkeypatch.setattr(own, "MAX_ARCHIVE", 2**20)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE", 2**20)
     with pytest.raises(PrepareError, match=r"would unpack to .* GB"):
         own.folder(archived(tmp_path / "bomb.zip", {f"cat/{i}.jpg": bytes(2**18) for i in range(5)}), out, 48)
     with pytest.raises(PrepareError, match="has no pictures; make a folder for each domain"):
