@@ -35,6 +35,15 @@ FORGOTTEN = 15.0  # seconds without a frame after which a visitor has gone
 MOST_BYTES = 500_000  # of a frame
 HTML = """
 <div class="live">
+  <div class="live-controls">
+    <button type="button" class="start">Start the camera</button>
+    <button type="button" class="stop" disabled>Stop</button>
+    <label>From style A to style B <input type="range" class="between" min="0" max="1" step="0.01" value="0.5"></label>
+    <label class="like" hidden>Likeness to the person
+      <input type="range" class="likeness" min="0" max="1" step="0.05" value="1"></label>
+    <label><input type="checkbox" class="whole"> Back in the camera's picture</label>
+  </div>
+  <p class="said" role="status"></p>
   <div class="live-views">
     <div class="view">
       <span>The camera's picture will be here,</span>
@@ -45,15 +54,6 @@ HTML = """
       <img class="made" hidden alt="The face before the camera, translated">
     </div>
   </div>
-  <div class="live-controls">
-    <button type="button" class="start">Start the camera</button>
-    <button type="button" class="stop" disabled>Stop</button>
-    <label>From style A to style B <input type="range" class="between" min="0" max="1" step="0.01" value="0.5"></label>
-    <label class="like" hidden>Likeness to the person
-      <input type="range" class="likeness" min="0" max="1" step="0.05" value="1"></label>
-    <label><input type="checkbox" class="whole"> Back in the camera's picture</label>
-  </div>
-  <p class="said" role="status"></p>
 </div>
 """
 
