@@ -17,7 +17,8 @@ from stargan.fan import FAN
 from stargan.model import Model
 from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
 from train.config import TrainConfig
-from train.step.content import ContentLoss
+from train.step.features import Features
+from train.step.projected import ProjectedDiscriminator
 
 Masks = tuple[Tensor, Tensor]
 
@@ -46,12 +47,13 @@ class State:
             self.mapping_network = MappingNetwork(model)
             self.style_encoder = StyleEncoder(model)
             self.discriminator = Discriminator(model)
+            self.projected = ProjectedDiscriminator(len(config.domains)) if config.lambda_proj else None
             for net in self.networks.values():
                 initialize(net)
                 net.to(**ready)
-        self.content = ContentLoss(config.con_box).to(**ready) if config.lambda_con else None
-        self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k != "discriminator"}
-        rates = {"mapping_network": config.mapping_lr, "discriminator": config.discriminator_lr or config.lr}
+        self.features = Features().to(**ready) if config.lambda_con or config.lambda_proj else None
+        self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k not in self.judges}
+        rates = {"mapping_network": config.mapping_lr} | dict.fromkeys(self.judges, config.discriminator_lr or config.lr)
         self.optimisers = {
             name: torch.optim.Adam(
                 net.parameters(),
@@ -70,12 +72,18 @@ class State:
         self.best: dict[str, float] = {}  # iteration and score of the best evaluation so far
 
     @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of the networks that tell real from fake."""
+        return ("discriminator",) if self.projected is None else ("discriminator", "projected")
+
+    @property
     def networks(self) -> dict[str, nn.Module]:
+        judges: dict[str, nn.Module] = {name: getattr(self, name) for name in self.judges}
         return {
             "generator": self.generator,
             "mapping_network": self.mapping_network,
             "style_encoder": self.style_encoder,
-            "discriminator": self.discriminator,
+            **judges,
         }
 
     @property
@@ -94,6 +102,13 @@ class State:
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def look(self, image: Tensor) -> list[Tensor]:
+        """The frozen features of images; only where a loss needs them."""
+        assert self.features is not None
+        with self.autocast():
+            found: list[Tensor] = self.features(image)
+        return found
 
     def masks(self, image: Tensor) -> Masks | None:
         """The masks of these images, without gradient; None for a model without skips."""

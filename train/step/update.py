@@ -13,6 +13,7 @@ from train.config import TrainingError
 from train.step import losses
 from train.step.augment import diff_augment
 from train.step.batch import KINDS, Batch
+from train.step.content import content
 from train.step.state import Masks, State
 
 BAD_STEPS = 10  # in a row, after which a run gives up
@@ -54,10 +55,7 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
     with state.autocast():
         logits = state.discriminator(_augment(state, image, batch, kind, 0), batch.y_trg)
     fake = losses.adversarial(logits.float(), real=False)
-    # What is never a target needs no judge: a reference stands in for it.
-    imitated = batch.y_org < len(c.domains)
-    x_real = torch.where(imitated[:, None, None, None], batch.x_real, batch.x_ref) if c.sources else batch.x_real
-    y_real = torch.where(imitated, batch.y_org, batch.y_trg)
+    x_real, y_real = _real(state, batch)
     x_real = _augment(state, x_real, batch, kind, 1)
     if with_r1:
         x_real = x_real.detach().requires_grad_()
@@ -77,11 +75,42 @@ def discriminator_loss(state: State, batch: Batch, image: Tensor, kind: str, wit
     return loss, log
 
 
+def projected_loss(state: State, batch: Batch, image: Tensor, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """As `discriminator_loss`, for the one on features, at all of its places."""
+    c = state.config
+    x_real, y_real = _real(state, batch)
+    pictures = torch.cat([_augment(state, x_real, batch, kind, 1), _augment(state, image, batch, kind, 0)])
+    with torch.no_grad():
+        maps = state.look(pictures)
+    assert state.projected is not None
+    real, fake = state.projected(maps).chunk(2)  # (N, places, domains)
+    loss = losses.adversarial(_branch(real, y_real), real=True) + losses.adversarial(_branch(fake, batch.y_trg), real=False)
+    if c.lambda_mis:
+        loss = loss + c.lambda_mis * losses.mismatch(real.flatten(0, 1), y_real.repeat_interleave(real.shape[1]))
+    return loss, {"proj": loss}
+
+
+def _branch(logits: Tensor, domain: Tensor) -> Tensor:
+    """(N, places, domains) -> the logits of each picture's domain, (N * places,)."""
+    return logits[torch.arange(len(domain), device=domain.device), :, domain].flatten()
+
+
+def _real(state: State, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What fakes are told from, and its domains: the sources, but what is never a target needs no judge, so a reference stands in
+    for it."""
+    imitated = batch.y_org < len(state.config.domains)
+    if not state.config.sources:
+        return batch.x_real, batch.y_org
+    return torch.where(imitated[:, None, None, None], batch.x_real, batch.x_ref), torch.where(imitated, batch.y_org, batch.y_trg)
+
+
 def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses; and that on content, where it has a weight."""
+    """Equation 5: adversarial, style, diversity and cycle losses; and those on content and by the discriminator on features, where
+    they have a weight."""
     c = state.config
     with state.autocast():
-        logits = state.discriminator(_augment(state, fake.image, batch, kind, 2), batch.y_trg)
+        seen = _augment(state, fake.image, batch, kind, 2)
+        logits = state.discriminator(seen, batch.y_trg)
         adv = losses.adversarial(logits.float(), real=True)
         sty = losses.style_reconstruction(fake.style.float(), state.style_encoder(fake.image, batch.y_trg).float())
         with torch.no_grad():
@@ -96,9 +125,12 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             back = translate(state, fake.image, back_style, state.masks(fake.image))
             log["cyc"] = losses.cycle(batch.x_real, back.image)
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
-        if state.content is not None:
-            log["con"] = state.content(batch.x_real, fake.image)
+        if state.features is not None and c.lambda_con:
+            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box)
             loss = loss + c.lambda_con * log["con"]
+    if state.projected is not None:
+        log["proj"] = losses.adversarial(_branch(state.projected(state.look(seen)), batch.y_trg), real=True)
+        loss = loss + c.lambda_proj * log["proj"]
     return loss, log
 
 
@@ -160,12 +192,17 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
             ]
 
     def real_or_fake(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """By both discriminators, where there are two: neither gets gradients from the other's loss."""
         for chunk, fake in zip(chunks, first, strict=True):
             image = fake.image.detach()
             if kind != kinds[0]:
                 with torch.no_grad(), state.autocast():
                     image = state.generator.synthesize(fake.features, _style(state, chunk, kind), fake.skips).float()
-            yield discriminator_loss(state, chunk, image, kind, with_r1)
+            loss, log = discriminator_loss(state, chunk, image, kind, with_r1)
+            if state.projected is not None:
+                more, found = projected_loss(state, chunk, image, kind)
+                loss, log = loss + more, log | found
+            yield loss, log
 
     def translated(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         for chunk, fake, m in zip(chunks, first, masks, strict=True):
@@ -176,7 +213,7 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
 
     log: dict[str, Tensor] = {}
     for kind in kinds:
-        found = _step(state, ("discriminator",), real_or_fake(kind))
+        found = _step(state, state.judges, real_or_fake(kind))
         log |= {f"D/{kind}_{k}": v for k, v in found.items()}
     for kind in () if warming_up else kinds:
         trained = ("generator", "mapping_network", "style_encoder") if kind == "latent" else ("generator",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from train import config, data
 from train.config import ConfigError
 from train.run import loop, records
 from train.run.start import begin
-from train.step import content, growth
+from train.step import features, growth
 from train.step.batch import sample_batch
+from train.step.content import content
 from train.step.state import State
 from train.step.update import iterate, translate
 
@@ -38,6 +40,7 @@ SETTINGS = {
     "precision": "fp32",
     "lambda_con": 0.5,
     "lambda_mis": 0.5,
+    "lambda_proj": 0.5,
     "discriminator_lr": 4e-4,
 }
 
@@ -52,22 +55,24 @@ def folder(picture_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-class Features(torch.nn.Module):
+class SmallNet(torch.nn.Module):
     """In place of MobileNetV2: as many layers, but small, and on random weights, so that none have to be downloaded."""
 
     def __init__(self) -> None:
         super().__init__()
-        first = torch.nn.Conv2d(3, 4, 3, stride=8)
-        self.features = torch.nn.Sequential(first, *(torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(13)))
+        widths = [3, *[24] * 4, *[32] * 3, *[96] * 7, *[320] * 4]
+        convs = [torch.nn.Conv2d(i, o, 1) for i, o in itertools.pairwise(widths)]
+        convs[0] = torch.nn.Conv2d(3, 24, 3, stride=8)
+        self.features = torch.nn.Sequential(*convs)
 
 
 @pytest.fixture(autouse=True)
 def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("features") / "features.pth"
-    torch.save(Features().state_dict(), path)
-    monkeypatch.setattr(content, "mobilenet_v2", Features)
-    monkeypatch.setattr(content, "weights_file", lambda: path)
+    torch.save(SmallNet().state_dict(), path)
+    monkeypatch.setattr(features, "mobilenet_v2", SmallNet)
+    monkeypatch.setattr(features, "weights_file", lambda: path)
 
 
 def settings(folder: Path, **changes: object) -> config.TrainConfig:
@@ -111,7 +116,8 @@ def test_a_rate_of_its_own_is_the_discriminators_alone(folder: Path) -> None:
     state = State(settings(folder, lr=1e-4, mapping_lr=1e-6), None)
     state.set_rates()
     rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in state.optimisers.items()}
-    assert rates == {"generator": 1e-4, "mapping_network": 1e-6, "style_encoder": 1e-4, "discriminator": 4e-4}
+    assert rates == {"generator": 1e-4, "mapping_network": 1e-6, "style_encoder": 1e-4} | dict.fromkeys(state.judges, 4e-4)
+    assert state.judges == ("discriminator", "projected")
     plain = State(settings(folder, lr=1e-4, discriminator_lr=0.0), None)
     assert plain.optimisers["discriminator"].param_groups[0]["lr"] == 1e-4
 
@@ -122,7 +128,7 @@ def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path
     state = State(run, None)
     batch = sample_batch(run, pictures, 0)
     fake = translate(state, batch.x_real, state.mapping_network(batch.z, batch.y_trg).detach(), None)
-    state.content(batch.x_real, fake.image).backward()
+    content(state.features, batch.x_real, fake.image).backward()
     assert state.generator.from_rgb.weight.grad.abs().sum() > 0
     for name in ("discriminator", "style_encoder", "mapping_network"):
         assert all(p.grad is None for p in state.networks[name].parameters())
@@ -193,7 +199,8 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),
         ({"lambda_mis": -1.0}, "lambda_mis is -1.0; it has to be 0"),
         ({"discriminator_lr": -1.0}, "discriminator_lr is -1.0; it has to be 0"),
-        ({"exact": True}, "lambda_con, lambda_mis, discriminator_lr, sources depart from the paper"),
+        ({"lambda_proj": -1.0}, "lambda_proj is -1.0; it has to be 0"),
+        ({"exact": True}, "lambda_con, lambda_mis, lambda_proj, discriminator_lr, sources depart from the paper"),
     ],
 )
 def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], message: str) -> None:
