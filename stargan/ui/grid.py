@@ -46,6 +46,8 @@ class Order:
     def styles(self) -> list[StyleChoice]:
         """Of the columns; ValueError where there are too many or none."""
         if self.style_from == SEED:
+            if not 1 <= self.count <= MOST:
+                raise ValueError(f"that is a grid of {self.count} styles; make one of 1 to {MOST}")
             first = -1 if self.seed is None else int(self.seed)
             return [StyleChoice(self.domain, SEED, seed) for seed in range(first, first + self.count)]
         if not 1 <= len(self.references) <= MOST:

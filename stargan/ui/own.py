@@ -19,7 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "stargan-visitor"
 LONGEST = 4096  # characters of a path
+LARGEST = 70 * 2**20  # bytes of what is no upload: a picture of 50 MB, as text
 MANY = 10_000  # files after which those that are gone are forgotten
+TOO_LARGE = "This is more than is taken at once; upload pictures as files."
 ANOTHERS = "This file is not there, or it is another visitor's."
 
 
@@ -48,6 +50,8 @@ class Own:
         wanted: Iterator[str] = iter([asked[1] if asked else "", unquote_plus(scope["query_string"].decode("latin-1"))])
         if scope["method"] == "POST" and not headers.get("content-type", "").startswith("multipart/"):
             body = await _body(receive)
+            if body is None:
+                return await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
             wanted, receive = itertools.chain(wanted, _texts(body)), _again(body, receive)
         if not all(self._may(visitor, text) for text in wanted):
             return await PlainTextResponse(ANOTHERS, 403)(scope, receive, send)
@@ -100,15 +104,18 @@ def _visitor(headers: Headers) -> str:
     return found.value if found is not None else ""
 
 
-async def _body(receive: Receive) -> bytes:
-    parts = []
-    while True:
+async def _body(receive: Receive) -> bytes | None:
+    """None for one that is too large, of which no more is taken."""
+    parts, size = [], 0
+    while size <= LARGEST:
         message = await receive()
         if message["type"] != "http.request":
             return b""  # gone
         parts.append(message.get("body", b""))
-        if not message.get("more_body"):
+        size += len(parts[-1])
+        if size <= LARGEST and not message.get("more_body"):
             return b"".join(parts)
+    return None
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

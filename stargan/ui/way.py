@@ -23,6 +23,7 @@ from stargan.ui.work import Work
 STEPS = 9  # of the strip
 FPS = 25
 MOST_STYLES = 16  # of a video
+LONGEST = 5.0  # seconds from one style to the next
 VIDEOS: dict[str, Any] = {"concurrency_id": "video", "concurrency_limit": 2}  # at once, from the page and from programs
 
 
@@ -53,7 +54,7 @@ class Way:
                         label="Further seeds on the way", elem_id="between", placeholder="woman:7, 12",
                         info="With the domain before a colon, or of domain B.",
                     )  # fmt: skip
-                    seconds = gr.Slider(0.2, 5, 1.0, step=0.1, label="Seconds from one style to the next")
+                    seconds = gr.Slider(0.2, LONGEST, 1.0, step=0.1, label="Seconds from one style to the next")
                     loop = gr.Checkbox(False, label="Return to A in the end")
                     make = gr.Button("Make video", variant="primary", elem_id="make-video")
                 movie = gr.Video(
@@ -66,6 +67,7 @@ class Way:
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         for happened in (opened.then, self.view.result.viewer.rest):
             happened(self.steps, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.strip, **quiet())
+        self.view.source.photo.change(lambda: (None, None), None, [self.strip, self.movie], **quiet())
         inputs = {"between": self.between, "seconds": self.seconds, "loop": self.loop, **self.view.inputs}
         self.make.click(self.film, inputs_kwargs=inputs, outputs=self.movie, api_visibility="private", **UNCHECKED, **VIDEOS)
 
@@ -100,6 +102,8 @@ def film(
     """Writes the video to `target`, as long as it may `stay`; a ValueError says what is wrong."""
     scene = ends_alone(scene)
     stops = further(between, scene.corners[1].domain)
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"a video takes {seconds:g} seconds from one style to the next; give more than 0 and at most {LONGEST:g}")
     count = max(1, round(seconds * FPS))
     total = (len(stops) + 2) * count if loop else (len(stops) + 1) * count + 1
     frames: Any = watched(work.frames(scene, stops, count, loop), stay)
