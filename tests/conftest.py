@@ -1,21 +1,49 @@
-"""Fixtures that several tests share."""
+"""Fixtures that several tests share, and which tests run beside which."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# Read when the library of threads is loaded, here and in what the tests start: threads that wait do not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
 import torch
 from material import portrait
 
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Several processes share the cores: one thread each.
+    if WORKER:
+        torch.set_num_threads(1)
+    # In the order below instead of by the number of tests.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser is slow."""
+    """Whatever needs a browser is slow. With `--dist loadgroup`, tests of one file share a process, and those of the browser share
+    one with each other, and so the page; files with slow tests come first, so that none is left with a long one in the end."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: ("browser" not in item.path.parts, item.path not in slow))
+
+
+def _group(item: pytest.Item) -> str:
+    if "browser" in item.path.parts:
+        return "browser"
+    # What shares an undisturbed call of a command; the others are of `prepare`.
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return f"{item.path.stem} {parameters.get('name', 'prepare')}" if item.path.stem == "test_chaos" else str(item.path)
 
 
 @pytest.fixture(autouse=True)

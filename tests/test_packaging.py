@@ -81,6 +81,7 @@ def test_dependencies_are_those_of_a_space() -> None:
     assert {*extras["data"], *extras["likeness"]} <= set((ROOT / "tests" / "requirements.txt").read_text().split("\n"))
 
 
+@pytest.mark.slow
 def test_every_package_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
@@ -105,6 +106,7 @@ def test_importing_and_asking_for_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["stargan", "stargan-train", "stargan-app"])
 def test_scripts_are_on_the_path(installed: Path, tmp_path: Path, script: str) -> None:
     done = subprocess.run(
@@ -113,6 +115,7 @@ def test_scripts_are_on_the_path(installed: Path, tmp_path: Path, script: str) -
     assert done.returncode == 0 and "usage" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_block_of_readme_runs_from_the_wheel(installed: Path, photo: Path) -> None:
     block = re.search(r"## From Python\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
@@ -126,6 +129,7 @@ def test_the_block_of_readme_runs_from_the_wheel(installed: Path, photo: Path) -
         assert picture.width == picture.height >= 64
 
 
+@pytest.mark.slow
 def test_publishing_needs_the_repository(installed: Path, tmp_path: Path) -> None:
     command = [str(installed / "stargan"), "publish", "user/name", "--dry-run", "--check", "none"]
     done = subprocess.run(command, cwd=tmp_path, env=alone(), capture_output=True, text=True, check=False)
