@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from safetensors import safe_open
 
 from stargan import zoo
 from stargan.files import places
@@ -33,6 +35,9 @@ FLAGS = [
 ]
 PATIENCE = 180  # seconds
 WAIT = 90_000  # ms
+with safe_open(places.weights() / zoo.DEFAULT / "model.safetensors", "pt") as file:
+    SIDE: int = json.loads(file.metadata()["config"])["image_size"]  # px, of what the bundled model makes
+    LIKENESS = any(key.startswith("free.") for key in file.keys())  # noqa: SIM118 (not a dict); whether it has the choice
 
 
 @contextlib.contextmanager

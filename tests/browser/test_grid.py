@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from served import WAIT, settled, to_tab
+from served import SIDE, WAIT, settled, to_tab
 from skimage import data
 
 
@@ -31,8 +31,8 @@ def test_a_grid_of_sources_and_styles(page: Any, portrait_file: Path, tmp_path: 
     page.get_by_role("button", name="Make grid").click()
     page.get_by_text("Source 2 was left out: no face was found").wait_for(timeout=WAIT)
     sheet = settled(page, "#grid-result img")
-    assert sheet.shape == (2 * 128, 6 * 128, 3)
-    cells = [sheet[128:, 128 * i : 128 * (i + 1)] for i in range(1, 6)]
+    assert sheet.shape == (2 * SIDE, 6 * SIDE, 3)
+    cells = [sheet[SIDE:, SIDE * i : SIDE * (i + 1)] for i in range(1, 6)]
     assert all(np.abs(a - b).mean() > 1 for i, a in enumerate(cells) for b in cells[:i]), "two styles look alike"
 
 
@@ -53,10 +53,10 @@ def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) ->
     page.get_by_role("button", name="Make grid").click()
     page.get_by_text("1 of 1 sources").wait_for(timeout=WAIT)
     sheet = settled(page, "#grid-result img")
-    assert sheet.shape == (2 * 128, 3 * 128, 3)
-    first, second = (sheet[:, 128 * i : 128 * (i + 1)] for i in (1, 2))
-    assert first[:128, :, 2].mean() > 2 * second[:128, :, 2].mean(), "the references stand above their columns"
-    assert np.abs(first[128:] - second[128:]).mean() > 1, "the reference does not matter"
+    assert sheet.shape == (2 * SIDE, 3 * SIDE, 3)
+    first, second = (sheet[:, SIDE * i : SIDE * (i + 1)] for i in (1, 2))
+    assert first[:SIDE, :, 2].mean() > 2 * second[:SIDE, :, 2].mean(), "the references stand above their columns"
+    assert np.abs(first[SIDE:] - second[SIDE:]).mean() > 1, "the reference does not matter"
 
 
 def test_a_grid_can_be_cancelled(page: Any, portrait_file: Path, tmp_path: Path) -> None:

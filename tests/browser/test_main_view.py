@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import RESULT, after, opened, pixels, settled, source, upload
+from served import LIKENESS, RESULT, SIDE, after, opened, pixels, settled, source, upload
 from skimage import data
 
+from stargan import zoo
 from stargan.ui.source import EXAMPLES
 
 # The id of what has the focus, or of what it is part of.
@@ -86,7 +87,7 @@ def test_strength_masks_and_parts(page: Any) -> None:
     assert difference(no_mouth, milder) > 0.05
     unmasked = after(page, lambda: page.get_by_label("Keep the face (FAN masks)").uncheck())
     assert difference(unmasked, no_mouth) > 0.2
-    assert not page.locator("#likeness").is_visible(), "the bundled model has one set of weights"
+    assert page.locator("#likeness").is_visible() == LIKENESS
 
 
 def test_a_point_in_the_square_of_four_styles(page: Any, address: str) -> None:
@@ -161,7 +162,7 @@ def test_a_style_is_copied_and_pasted_where_it_belongs(page: Any, animals: str) 
     page.locator("#domain-b").get_by_label("orc").check()
     page.get_by_text("This style is one of the domain 'woman', not of 'orc'").wait_for()
     assert not page.locator(RESULT).is_visible()
-    page.locator("#pasted-b textarea").fill(text.replace('"woman"', '"orc"').replace("portraits", "other"))
+    page.locator("#pasted-b textarea").fill(text.replace('"woman"', '"orc"').replace(zoo.DEFAULT, "other"))
     page.get_by_text("This style is one of the model 'other").wait_for()
     page.locator("#pasted-b textarea").fill("nonsense")
     page.get_by_text("This is no style; paste what").wait_for()
@@ -200,8 +201,8 @@ def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, ad
 def test_the_way_as_strip_and_video(page: Any, tmp_path: Path) -> None:
     page.get_by_role("button", name="The way from A to B").click()
     strip = pixels(page, source(page, "#strip img"))
-    assert strip.shape == (128, 9 * 128, 3)
-    assert difference(strip[:, :128], strip[:, -128:]) > 3
+    assert strip.shape == (SIDE, 9 * SIDE, 3)
+    assert difference(strip[:, :SIDE], strip[:, -SIDE:]) > 3
     page.get_by_label("Further seeds on the way").fill("orc:5, 9")
     page.get_by_label("Return to A in the end").check()
     page.get_by_role("button", name="Make video").click()

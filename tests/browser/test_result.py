@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from served import after, opened, pixels, settled, source
+from served import SIDE, after, opened, pixels, settled, source
 
 
 def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
@@ -33,7 +33,7 @@ def test_it_is_as_large_as_fits_at_whole_multiples(browser: Any, address: str, w
     page = opened(browser, address, width)
     side = page.locator("#result .after img").bounding_box()["width"]
     room = page.locator("#result").bounding_box()["width"]
-    assert side % 128 == 0 and side >= 256 and side <= room
+    assert side % SIDE == 0 and side >= 256 and side <= room
     page.context.close()
 
 
@@ -43,14 +43,14 @@ def test_it_is_downloaded_as_png_and_all_as_zip(page: Any) -> None:
     with page.expect_download() as caught:
         page.get_by_role("button", name="Download PNG").click()
     with Image.open(caught.value.path()) as picture:
-        assert picture.format == "PNG" and picture.size == (128, 128)
+        assert picture.format == "PNG" and picture.size == (SIDE, SIDE)
         assert np.abs(np.asarray(picture, np.float32) - second).mean() < 4
     with page.expect_download() as caught:
         page.get_by_role("button", name="All so far as zip").click()
     with zipfile.ZipFile(io.BytesIO(open(caught.value.path(), "rb").read())) as file:
         names = file.namelist()
         assert len(names) >= 2 and all(name.endswith("-woman.png") for name in names)
-        assert Image.open(io.BytesIO(file.read(names[-1]))).size == (128, 128)
+        assert Image.open(io.BytesIO(file.read(names[-1]))).size == (SIDE, SIDE)
 
 
 def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str, page: Any, animals: str) -> None:

@@ -44,7 +44,7 @@ def plain_and_cached(model: Model, on: bool) -> tuple[torch.Tensor, torch.Tensor
 
 def test_the_cached_path_equals_the_plain_one(golden_model: Model) -> None:
     # The filled weights magnify rounding; those of a trained model do not.
-    for model, tolerance in ((zoo.load("portraits-128"), 1e-5), (golden_model, 1e-4)):
+    for model, tolerance in ((zoo.load(zoo.DEFAULT), 1e-5), (golden_model, 1e-4)):
         with_masks = plain_and_cached(model, True)
         without = plain_and_cached(model, False)
         for plain, cached in (with_masks, without):
@@ -105,10 +105,10 @@ def test_new_mask_weights_do_not_encode_again(golden_model: Model, monkeypatch: 
 @pytest.mark.slow
 def test_the_fast_path_shows_no_difference() -> None:
     """64 portraits of the bundled model, latent- and reference-guided in turn, against float32."""
-    model = zoo.load("portraits-128")
+    model = zoo.load(zoo.DEFAULT)
     exact, fast = (Translator(model, precision=p) for p in ("fp32", "bf16"))
     domains = model.config.domains
-    examples = [images.read(path) for path in sorted((places.weights() / "portraits-128" / "examples").glob("*.jpg"))]
+    examples = [images.read(path) for path in sorted((places.weights() / zoo.DEFAULT / "examples").glob("*.jpg"))]
     found = []
     for i in range(64):
         maker = styles.from_seed(model, domains[i % 3], i)

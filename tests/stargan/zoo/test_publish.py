@@ -77,7 +77,7 @@ def test_dry_run_writes_a_folder_that_starts_alone(tmp_path):
     assert sorted(listed) == sorted(held), "the plan is not what is there, or the page left something behind"
     assert {"README.md", "app.py", "LICENSE", "requirements.txt", ".gitattributes", "stargan/ui/style.css"} <= set(held)
     assert not [p for p in held if re.search(r"^(tests|runs|data)/|__pycache__|\.pyc$|\.csv$|/\.", p)]
-    for name in ("app.py", "requirements.txt", "weights/portraits-128/model.safetensors", "train/ui/__init__.py"):
+    for name in ("app.py", "requirements.txt", f"weights/{zoo.DEFAULT}/model.safetensors", "train/ui/__init__.py"):
         assert held[name] == (ROOT / name).read_bytes()
     assert held[".gitattributes"].decode().splitlines()[1] == "*.safetensors filter=lfs diff=lfs merge=lfs -text"
     readme = held["README.md"].decode()
@@ -104,8 +104,8 @@ def test_upload_arrives_byte_for_byte(hub, tmp_path):
     assert (wish["type"], wish["sdk"], wish["organization"], wish["name"]) == ("space", "gradio", "alice", "demo")
     assert wish.get("visibility") == "private" or wish.get("private") is True
     assert hub.spaces["alice/demo"] == contents(out)
-    assert hub.lfs == {"weights/portraits-128/model.safetensors", "weights/fan-68/fan.safetensors"}
-    assert len(hub.commits) == 1 and "portraits-128" in hub.commits[0]
+    assert hub.lfs == {f"weights/{zoo.DEFAULT}/model.safetensors", "weights/fan-68/fan.safetensors"}
+    assert len(hub.commits) == 1 and zoo.DEFAULT in hub.commits[0]
 
 
 def test_published_again_loses_what_is_stale(hub, root, tmp_path, capsys):
@@ -163,7 +163,7 @@ def test_trained_model_comes_first_with_its_card(root, tmp_path):
     card.write_text("# mine\n\n![sheet](sheet.jpg)\n![elsewhere](https://example.org/a.png)\n")
     with pytest.raises(publish.PublishError, match=r"sheet\.jpg"):
         publish.assemble(tmp_path / "space", "mine")
-    shutil.copy(ROOT / "weights" / "portraits-128" / "translations.jpg", card.with_name("sheet.jpg"))
+    shutil.copy(ROOT / "weights" / zoo.DEFAULT / "translations.jpg", card.with_name("sheet.jpg"))
     space = publish.assemble(tmp_path / "space", "mine")
     assert {f"weights/mine/{name}" for name in ("model.safetensors", "README.md", "sheet.jpg")} <= set(space.files)
     assert json.loads((space.folder / "weights" / "models.json").read_text()) == ["mine", zoo.DEFAULT]
@@ -178,7 +178,7 @@ def test_licences(root, tmp_path):
     assert publish.assemble(tmp_path / "space", "odd").card["license"] == "other"
     with pytest.raises(publish.PublishError, match="CC BY-NC 4.0"):
         publish.assemble(tmp_path / "space", "celeba-hq-256")
-    with pytest.raises(publish.PublishError, match="portraits-128, .*mine"):
+    with pytest.raises(publish.PublishError, match=f"{zoo.DEFAULT}, .*mine"):
         publish.assemble(tmp_path / "space", "nothing")
 
 
