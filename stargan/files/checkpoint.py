@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
 from stargan.files import published, whole
+from stargan.files.kinds import is_checkpoint, no_model
 from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
 from stargan.networks import Discriminator, ModelConfig
@@ -63,7 +64,7 @@ def load_discriminator(path: Path | str, domains: Sequence[str] | None = None) -
     """Reads a discriminator, as float32: one written by `save_discriminator`, or that of a training run's checkpoint. domains: as
     for `load`. CheckpointError where the file is missing or wrong, or has none."""
     path = Path(path)
-    if path.suffix in published.SUFFIXES:
+    if path.is_file() and is_checkpoint(path):
         return published.load_discriminator(path, domains)
     tensors, metadata = _read(path)
     config = _configuration(ModelConfig, metadata, "discriminator", path)
@@ -80,14 +81,17 @@ def _write(tensors: Mapping[str, Tensor], metadata: dict[str, str], path: Path, 
 
 
 def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
-    """Reads a model, always as float32: our safetensors, or a checkpoint of a training run (see `published.load`).
+    """Reads a model, always as float32: our safetensors, or a checkpoint of a training run (see `published.load`); safetensors of
+    others where their domains are named.
 
     domains: other names for the branches than the file has, in their order.
     """
     path = Path(path)
-    if path.suffix in published.SUFFIXES:
+    if path.is_file() and is_checkpoint(path):
         return published.load(path, domains)
-    tensors, metadata = _read(path)
+    tensors, metadata = _read(path, ours=domains is None)
+    if metadata.get("format") != FORMAT:
+        return published.of(tensors, path, domains)
     config = _configuration(ModelConfig, metadata, "config", path)
     if domains is not None:
         config = named(config, domains, path)
@@ -112,17 +116,30 @@ def load_fan(path: Path | str) -> FAN:
     return fan
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def is_ours(path: Path) -> bool:
+    """Whether `save` and its like wrote a file, that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
+def _read(path: Path, ours: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise CheckpointError(f"there is no model file {path}")
+    if words := no_model(path):
+        raise CheckpointError(f"{path} {words}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or cut off ({error}); fetch or write it again") from None
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by this project: its metadata has no format {FORMAT!r}")
+    # The input of a FAN leaves no trace in its shapes.
+    if metadata.get("format") != FORMAT and (ours or any(key.startswith("fan.") for key in tensors)):
+        advice = "; if it is a StarGAN v2 of others, name its domains (--domains)" * ours
+        raise CheckpointError(f"{path} was not written by this project: its metadata has no format {FORMAT!r}{advice}")
     return tensors, metadata
 
 

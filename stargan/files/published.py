@@ -11,28 +11,24 @@ import dataclasses
 import json
 import math
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
+from stargan.files.kinds import is_program, no_model
+from stargan.files.naming import ALONE, State, grouped, is_averaged, kind, named_alike, network, unwrapped
 from stargan.files.tensors import MAX_FAN_DEPTH, NETWORKS, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
 from stargan.networks import IMAGE_SIZES, Discriminator, HighPass, ModelConfig
 
-SUFFIXES = (".ckpt", ".pt", ".pth", ".tar", ".bin")
 W_HPF = 1.0  # of the published model with masks
 NEEDED = f"a model needs {', '.join(NETWORKS[:-1])} and {NETWORKS[-1]}"
-# By the first key that only this network has: a file of one network alone.
-ALONE = {"from_rgb.weight": "a generator", "shared.1.conv1.weight": "a style encoder", "unshared.0.6.weight": "a mapping network"}
 # Training scripts keep their arguments in checkpoints; a Namespace does nothing but hold them.
 torch.serialization.add_safe_globals([argparse.Namespace])
-
-State = Mapping[str, Any]
 
 
 def load(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 0.0) -> Model:
@@ -44,7 +40,11 @@ def load(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 
     `Model.notes` says what was guessed and what was left aside.
     """
     path = Path(path)
-    content = _read(path)
+    return of(_read(path), path, domains, w_hpf)
+
+
+def of(content: Any, path: Path, domains: Sequence[str] | None = None, w_hpf: float = 0.0) -> Model:
+    """As `load`, of what is in a file already; path is for sentences."""
     states, notes = _networks(content, path)
     facts = _facts(content, path)
     tensors = _flat({k: v for k, v in states.items() if k != "discriminator"}, path)
@@ -65,6 +65,9 @@ def load(path: Path | str, domains: Sequence[str] | None = None, w_hpf: float = 
         notes.append(f"its domains have no names, so they are called {', '.join(config.domains)}; give others by --domains")
     model = blank(config, _infer_fan(tensors, path) if "fan" in states else None, path)
     model.name, model.licence = facts.get("name") or path.stem, facts.get("licence") or ""
+    if counters := _counters(model.networks, tensors):
+        notes.append(f"left aside in {path.name}: {', '.join(counters)[:200]}")
+        tensors = {key: value for key, value in tensors.items() if key not in counters}
     model.notes = tuple(notes)
     model.frame = framed(facts["frame"], path) if facts.get("frame") else None
     model.aligner = known_aligner(facts.get("aligner"), path)
@@ -76,15 +79,19 @@ def load_discriminator(path: Path | str, domains: Sequence[str] | None = None) -
     """The discriminator of a checkpoint and the configuration that it belongs to; CheckpointError where the file has none that fits
     its other networks."""
     path = Path(path)
-    states, _ = _networks(_read(path), path)
+    content = _read(path)
+    states, _ = _networks(content, path)
     if "discriminator" not in states:
         raise CheckpointError(f"{path} has no discriminator; give the *_nets.ckpt or checkpoint-*.pt of the run")
-    config = load(path, domains).config
+    config = of(content, path, domains).config
     tensors = _flat({"discriminator": states["discriminator"]}, path)
     last = f"discriminator.main.{_halvings(tensors, 'discriminator.main') + 4}"
-    for key in (f"{last}.weight", f"{last}.bias"):
-        if key in tensors:
+    judged = len(tensors[f"{last}.weight"]) if f"{last}.weight" in tensors else 0
+    if judged > len(config.domains) and _facts(content, path).get("sources"):
+        for key in (f"{last}.weight", f"{last}.bias"):
             tensors[key] = tensors[key][: len(config.domains)]  # those of source-only domains come last
+    elif judged != len(config.domains):
+        raise CheckpointError(f"the discriminator of {path} is for {judged} domains, its other networks for {len(config.domains)}")
     with torch.device("meta"):
         discriminator = Discriminator(config)
     fill({"discriminator": discriminator}, tensors, path)
@@ -92,8 +99,12 @@ def load_discriminator(path: Path | str, domains: Sequence[str] | None = None) -
 
 
 def has_discriminator(path: Path) -> bool:
-    """Whether a checkpoint holds one."""
-    return "discriminator" in _networks(_read(path), path)[0]
+    """Whether a checkpoint holds one that fits its other networks."""
+    try:
+        load_discriminator(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def load_fan(path: Path | str) -> FAN:
@@ -103,7 +114,7 @@ def load_fan(path: Path | str) -> FAN:
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise CheckpointError(f"{path} has no 'state_dict'; it is not the published FAN")
-    tensors = {f"fan.{key.removeprefix('module.')}": value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {f"fan.{unwrapped(key)}": value for key, value in state.items() if isinstance(value, Tensor)}
     with torch.device("meta"):
         fan = FAN(_infer_fan(tensors, path))
     wanted = {f"fan.{key}" for key in fan.state_dict()}
@@ -115,8 +126,10 @@ def _read(path: Path) -> Any:
     """What is in a file of torch.save; what would run code is refused."""
     if not path.is_file():
         raise CheckpointError(f"there is no model file {path}")
-    if _is_program(path):
+    if is_program(path):
         raise CheckpointError(f"{path} is a TorchScript program; give the file of values that it was made of")
+    if words := no_model(path):
+        raise CheckpointError(f"{path} {words}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -130,20 +143,13 @@ def _read(path: Path) -> Any:
         raise CheckpointError(f"{path} is no checkpoint of tensors, or cut off; fetch it again") from None
 
 
-def _is_program(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
 def _networks(content: Any, path: Path) -> tuple[dict[str, State], list[str]]:
     """The state dicts of a checkpoint by network, averaged ones where there are such, and sentences on what was left aside."""
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no dict of networks; {NEEDED}, each a state dict under its name")
+    content = named_alike(content)
     places = [("", content), *((str(key), part) for key, part in content.items() if isinstance(part, dict))]
-    found = [(label, part, states) for label, part in places if (states := _grouped(part)).keys() >= set(NETWORKS)]
+    found = [(label, part, states) for label, part in places if (states := grouped(part)).keys() >= set(NETWORKS)]
     if not found:
         raise CheckpointError(_refusal(content, path))
     label, part, states = max(found, key=lambda place: _is_averaged(place[0], place[1]))
@@ -151,9 +157,9 @@ def _networks(content: Any, path: Path) -> tuple[dict[str, State], list[str]]:
         raise CheckpointError(f"{path} holds the state of optimisers, not networks; give the *_nets_ema.ckpt of the same iteration")
     for name in ("fan", "discriminator"):
         states |= next(({name: other[name]} for _, _, other in found if name in other), {}) if name not in states else {}
-    left = [str(key) for key, value in content.items() if key != label and _holds(value) and _network(str(key)) not in states]
+    left = [str(key) for key, value in content.items() if key != label and _holds(value) and network(str(key)) not in states]
     if part is not content:
-        left += [str(key) for key, value in part.items() if _holds(value) and _network(str(key)) not in states]
+        left += [str(key) for key, value in part.items() if _holds(value) and network(str(key)) not in states]
     left += ["discriminator"] * ("discriminator" in states)
     notes = [f"left aside in {path.name}: {', '.join(dict.fromkeys(left))[:200]}"] if left else []
     if "discriminator" in states and not _is_averaged(label, part):
@@ -169,42 +175,19 @@ def _holds(value: Any) -> bool:
 
 
 def _is_averaged(label: str, part: State) -> bool:
-    return _averaged(label) or any(_averaged(str(key).partition(".")[0]) for key in part)
-
-
-def _averaged(name: str) -> bool:
-    return bool(re.search(r"(?:^|_)(?:ema|averaged?)(?:_|$)", str(name).lower()))
-
-
-def _network(key: str) -> str:
-    """The network that a key of a dict is of: `generator` for generator, generator_ema, generator.from_rgb.weight."""
-    return key.removeprefix("module.").partition(".")[0].removesuffix("_ema")
-
-
-def _grouped(part: State) -> dict[str, State]:
-    """State dicts by network, from a dict of them or from one of all tensors as `<network>.<key>`; averaged ones before others."""
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in part.items():
-        head, _, rest = str(key).removeprefix("module.").partition(".")
-        if isinstance(value, dict):
-            found[head] = value
-        elif isinstance(value, Tensor) and rest:
-            found.setdefault(head, {})[rest] = value
-    names = (*NETWORKS, "fan", "discriminator")
-    return {name: found.get(f"{name}_ema", found.get(name, {})) for name in names if name in found or f"{name}_ema" in found}
+    return is_averaged(label) or any(is_averaged(str(key).partition(".")[0]) for key in part)
 
 
 def _refusal(content: State, path: Path) -> str:
-    keys = {str(key).removeprefix("module.") for key in content}
+    keys = {unwrapped(str(key)) for key in content}
     inner = content.get("state_dict")
-    if isinstance(inner, dict) and any(str(key).removeprefix("module.").startswith("l0.") for key in inner):
+    if isinstance(inner, dict) and any(unwrapped(str(key)).startswith("l0.") for key in inner):
         return f"{path} is a face alignment network; give it by --wing, and a model by --model"
     if some := [name for name in NETWORKS if name in keys]:
         missing = next((name for name in NETWORKS if name not in some or not isinstance(content[name], dict)), NETWORKS[0])
         return f"{path} has no networks under {missing!r}; {NEEDED}"
-    for key, words in ALONE.items():
-        if key in keys:
-            return f"{path} holds {words} alone; {NEEDED}, each a state dict under its name in one file"
+    if (alone := kind(content)) or (alone := next(filter(None, map(kind, content.values())), "")):
+        return f"{path} holds {ALONE[alone]} alone; {NEEDED}, each a state dict under its name in one file"
     names = ", ".join(sorted(keys)[:6])[:120]
     return f"{path} holds no StarGAN v2 ({f'but {names}' if names else 'it is empty'}); {NEEDED}, each a state dict under its name"
 
@@ -228,6 +211,19 @@ def _facts(content: State, path: Path) -> dict[str, Any]:
     return good | {k: v for k, v in texts.items() if isinstance(v, str)} if good.get("domains") else {}
 
 
+def _counters(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> list[str]:
+    """Keys of what others have added to networks: counters of operations, layers that they train beside ours. Nothing inside of
+    ours, which would make them others."""
+    expected = {f"{name}.{key}" for name, net in networks.items() for key in net.state_dict()}
+    parts = {key.rpartition(".")[0] for key in expected} | {".".join(key.split(".")[:2]) for key in expected}
+    return sorted(
+        key
+        for key in tensors.keys() - expected
+        if key.endswith((".total_ops", ".total_params"))
+        or not any(key == part or key.startswith(f"{part}.") for part in parts - set(networks))
+    )
+
+
 def _without_branches(tensors: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Without the branches of source-only domains, which come after the others."""
     pattern = re.compile(r"(?:mapping_network|style_encoder)\.unshared\.(\d+)\.")
@@ -235,17 +231,16 @@ def _without_branches(tensors: Mapping[str, Tensor], count: int) -> dict[str, Te
 
 
 def _flat(states: Mapping[str, State], path: Path) -> dict[str, Tensor]:
-    """The tensors of state dicts as `<network>.<key>`, without the prefix that DataParallel puts before keys."""
+    """The tensors of state dicts as `<network>.<key>`, without what DataParallel and torch.compile put before keys."""
     tensors = {}
     for name, state in states.items():
         if not state or not all(isinstance(key, str) for key in state):
             raise CheckpointError(f"{name!r} of {path} is no dict of tensors; the file is damaged")
-        prefix = "module." if all(key.startswith("module.") for key in state) else ""
         for key, value in state.items():
             dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
             if not dense or value.is_quantized:
                 raise CheckpointError(f"{name}.{key} of {path} is no dense tensor; the file is damaged")
-            tensors[f"{name}.{key.removeprefix(prefix)}"] = value
+            tensors[f"{name}.{unwrapped(key)}"] = value
     return tensors
 
 

@@ -14,6 +14,7 @@ from stargan.fan import FAN
 from stargan.files import checkpoint, places, published
 from stargan.files.checkpoint import CheckpointError
 from stargan.files.download import Progress, ZooError, download
+from stargan.files.kinds import is_checkpoint
 from stargan.model import Model
 
 HUB_FILE = "model.safetensors"  # of a repository there, where no other is named
@@ -112,7 +113,7 @@ def discriminator(name: str) -> Path | None:
         except _NoFile:
             return None
     path = Path(available().get(name, name))
-    if path.suffix not in published.SUFFIXES:
+    if not (path.is_file() and is_checkpoint(path)):
         path = checkpoint.discriminator_path(path)
         return path if path.is_file() else None
     # As published, the averaged networks are in one file, the discriminator is with the others.
@@ -151,7 +152,7 @@ def load(
     else:
         path = models.get(name) or _file(name, models)
         model = checkpoint.load(path, domains)
-        if wing is None and model.fan is None and model.config.w_hpf and path.suffix in published.SUFFIXES:
+        if wing is None and model.fan is None and model.config.w_hpf and not checkpoint.is_ours(path):
             model.fan, note = _lent_fan(path)
             model.notes += (note,)
     if wing is not None:
@@ -180,7 +181,7 @@ def _file(name: str, models: Collection[str]) -> Path:
 
 
 def _fan(path: Path) -> FAN:
-    return published.load_fan(path) if path.suffix in published.SUFFIXES else checkpoint.load_fan(path)
+    return published.load_fan(path) if path.is_file() and is_checkpoint(path) else checkpoint.load_fan(path)
 
 
 def _lent_fan(path: Path) -> tuple[FAN, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from material import TINY_FAN
 from torch import nn
@@ -86,13 +88,49 @@ FORMS: dict[str, tuple[Callable[[], Any], Model, tuple[str, ...]]] = {
         RAW,
         (),
     ),
+    "of torch.compile and DataParallel": (
+        lambda: {n: {f"module._orig_mod.{k}": v for k, v in s.items()} for n, s in states(RAW).items()}, RAW, ()
+    ),
+    "wrapped as a whole": (lambda: {f"module.{n}": s for n, s in states(RAW).items()}, RAW, ()),
+    "one network wrapped": (
+        lambda: {**states(RAW), "generator": {f"module.{k}": v for k, v in states(RAW)["generator"].items()}}, RAW, ()
+    ),
+    "averages alone": (lambda: {f"{n}_ema": s for n, s in states(AVERAGED).items()}, AVERAGED, ()),
+    "averages alone, named in front": (lambda: {f"ema_{n}": s for n, s in states(AVERAGED).items()}, AVERAGED, ()),
+    "of Lightning": (
+        lambda: {"state_dict": flat(states(RAW), "nets."), "hyper_parameters": {"lr": 1e-4}, "callbacks": {}, "loops": {}}, RAW, ()
+    ),
+    "of Lightning, averaged too": (
+        lambda: {"state_dict": {**flat(states(RAW), "model."), **flat(states(AVERAGED), "model_ema.")}}, AVERAGED, ()
+    ),
+    "names of classes": (
+        lambda: {"Generator": states(RAW)["generator"], "MappingNetwork": states(RAW)["mapping_network"],
+                 "StyleEncoder": states(RAW)["style_encoder"]}, RAW, ()
+    ),
+    "names of one letter": (
+        lambda: {"G": states(RAW)["generator"], "F": states(RAW)["mapping_network"], "E": states(RAW)["style_encoder"],
+                 "G_ema": states(AVERAGED)["generator"], "F_ema": states(AVERAGED)["mapping_network"],
+                 "E_ema": states(AVERAGED)["style_encoder"]}, AVERAGED, ()
+    ),
+    "with counters and a layer more": (
+        lambda: {n: {**s, "total_ops": torch.zeros(1), "head.weight": torch.zeros(2)} for n, s in states(RAW).items()},
+        RAW,
+        ("left aside in {}: generator.head.weight, generator.total_ops",),
+    ),
+    "in double precision": (lambda: {n: {k: v.double() for k, v in s.items()} for n, s in states(RAW).items()}, RAW, ()),
+    "as parameters": (lambda: {n: {k: nn.Parameter(v) for k, v in s.items()} for n, s in states(RAW).items()}, RAW, ()),
+    "a discriminator of another shape": (
+        lambda: {**states(RAW), "discriminator": Discriminator(ModelConfig(image_size=128, base_channels=4)).state_dict()},
+        RAW,
+        ("left aside in {}: discriminator",),
+    ),
     "with further networks": (
         lambda: {**states(RAW), "critic": {"weight": torch.zeros(1)}}, RAW, ("left aside in {}: critic",)
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth"])
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".PTH"])
 @pytest.mark.parametrize("form", FORMS)
 def test_what_can_be_used_is_used_and_the_rest_is_named(tmp_path: Path, form: str, suffix: str) -> None:
     content, wanted, sentences = FORMS[form]
@@ -108,6 +146,74 @@ def test_what_can_be_used_is_used_and_the_rest_is_named(tmp_path: Path, form: st
     else:
         assert found.config.domains == ("domain 1", "domain 2") and "domain 1, domain 2; give others by --domains" in said
     assert "FAN" in said and found.fan is not None
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read(tmp_path: Path, kind: torch.dtype) -> None:
+    torch.save({n: {k: v.to(kind) for k, v in s.items()} for n, s in states(RAW).items()}, tmp_path / "x.pt")
+    found = zoo.load(str(tmp_path / "x.pt"))
+    weight = found.generator.from_rgb.weight
+    assert weight.dtype == torch.float32 and torch.equal(weight, RAW.generator.from_rgb.weight.to(kind).float())
+
+
+@pytest.mark.parametrize("name", ["nets", "nets.ckpt.1", "weights.zip", "nets.data", "old.bin"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_is_known_by_what_it_holds(tmp_path: Path, name: str, zipped: bool) -> None:
+    torch.save(states(RAW), tmp_path / name, _use_new_zipfile_serialization=zipped)
+    assert same(RAW, zoo.load(str(tmp_path / name)))
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+@pytest.mark.parametrize("averaged", [False, True])
+def test_safetensors_of_others(tmp_path: Path, metadata: dict[str, str] | None, averaged: bool) -> None:
+    tensors = flat(states(RAW))
+    if averaged:
+        tensors |= {key.replace(".", "_ema.", 1): value for key, value in flat(states(AVERAGED)).items()}
+    safetensors.torch.save_file(tensors, tmp_path / "x.safetensors", metadata)
+    found = zoo.load(str(tmp_path / "x.safetensors"), domains=("cold", "warm"))
+    assert same(AVERAGED if averaged else RAW, found) and found.config.domains == ("cold", "warm") and found.fan is not None
+    with pytest.raises(checkpoint.CheckpointError, match=r"if it is a StarGAN v2 of others, name its domains \(--domains\)"):
+        zoo.load(str(tmp_path / "x.safetensors"))
+    safetensors.torch.save_file({"unet.weight": torch.zeros(1)}, tmp_path / "x.safetensors", metadata)
+    with pytest.raises(checkpoint.CheckpointError, match=r"x.safetensors holds no StarGAN v2 \(but unet.weight\)"):
+        zoo.load(str(tmp_path / "x.safetensors"), domains=("cold", "warm"))
+
+
+@pytest.mark.parametrize("size,domains", [(128, ("a", "b")), (64, ("a", "b", "c"))])
+def test_a_discriminator_that_does_not_fit_is_none(tmp_path: Path, size: int, domains: tuple[str, ...]) -> None:
+    path = tmp_path / "x_nets.ckpt"
+    judge = Discriminator(ModelConfig(image_size=size, domains=domains, base_channels=4, max_channels=16))
+    torch.save({**states(RAW), "discriminator": judge.state_dict()}, path)
+    assert zoo.discriminator(str(path)) is None and "discriminator" in "".join(zoo.load(str(path)).notes)
+    with pytest.raises(checkpoint.CheckpointError, match=r"x_nets\.ckpt"):
+        checkpoint.load_discriminator(path)
+
+
+NO_MODELS = {
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "pointer of Git LFS.*git lfs pull"),
+    "a page": (b"\n<!DOCTYPE html><html>", "is a web page"),
+    "nothing": (b"", "is empty; fetch it again"),
+    "a text": (b"hello", "cut off|no checkpoint"),
+}
+
+
+@pytest.mark.parametrize("name", ["x.ckpt", "x.safetensors", "x"])
+@pytest.mark.parametrize("kind", NO_MODELS)
+def test_files_that_are_no_models_say_what_they_are(tmp_path: Path, kind: str, name: str) -> None:
+    content, sentence = NO_MODELS[kind]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(checkpoint.CheckpointError, match=sentence) as error:
+        zoo.load(str(tmp_path / name))
+    assert str(tmp_path / name) in str(error.value)
+
+
+def test_archives_and_exports_are_no_models(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("x.ckpt", b"x")
+    (tmp_path / "x.onnx").write_bytes(b"\x08\x08")
+    for name, sentence in (("x.zip", "is an archive; unpack it"), ("x.onnx", "is an ONNX file, which can be written but not read")):
+        with pytest.raises(checkpoint.CheckpointError, match=f"{name} {sentence}"):
+            zoo.load(str(tmp_path / name))
 
 
 def test_source_only_domains_of_a_training_checkpoint_are_no_domains(tmp_path: Path) -> None:
@@ -236,6 +342,14 @@ def small() -> dict[str, Any]:
     return content
 
 
+def changed(how: Callable[[str, torch.Tensor], Any], more: str = "") -> dict[str, Any]:
+    """With another generator; None takes a tensor away."""
+    content = states(RAW)
+    new = {key: how(key, value) for key, value in content["generator"].items()}
+    content["generator"] = {k: v for k, v in new.items() if v is not None} | ({more: torch.zeros(1)} if more else {})
+    return content
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "optimisers": (
         lambda p: torch.save({name: {"state": {}, "param_groups": [{"lr": 1.0}]} for name in published.NETWORKS}, p),
@@ -252,6 +366,18 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "grey pictures": (lambda p: torch.save(coloured(1), p), "pictures of 1 channels; only models for three"),
     "pictures with alpha": (lambda p: torch.save(coloured(4), p), "pictures of 4 channels; only models for three"),
     "oblong pictures": (lambda p: torch.save(oblong(), p), "pictures of 128 x 64 px; only models for square"),
+    "a network of ours with a layer more inside": (
+        lambda p: torch.save(changed(lambda k, v: v, more="decode.0.conv3.weight"), p), "generator.decode.0.conv3.weight"
+    ),
+    "a layer less": (
+        lambda p: torch.save(changed(lambda k, v: None if "to_rgb" in k else v), p), "lacks key 'generator.to_rgb"
+    ),
+    "integers": (
+        lambda p: torch.save(changed(lambda k, v: v.int()), p), "torch.int32"
+    ),
+    "no numbers": (
+        lambda p: torch.save(changed(lambda k, v: v / 0 if k == "to_rgb.2.bias" else v), p), "generator.to_rgb.2.bias.* no numbers"
+    ),
     "small pictures": (lambda p: torch.save(small(), p), "pictures of 32 px; only models for 64, 128, 256, 512, 1024 px"),
 }  # fmt: skip
 
@@ -264,7 +390,7 @@ def test_what_cannot_be_used_says_what_to_give(tmp_path: Path, kind: str, suffix
     write(path)
     with pytest.raises(checkpoint.CheckpointError, match=sentence) as error:
         zoo.load(str(path))
-    assert str(path) in str(error.value) and "surplus" not in str(error.value)
+    assert str(path) in str(error.value) and ("surplus" not in str(error.value) or "more inside" in kind)
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:

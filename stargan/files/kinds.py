@@ -1,0 +1,48 @@
+"""What kind of file somebody has given as a model, by its content where its name says nothing."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+SUFFIXES = (".ckpt", ".pt", ".pth", ".tar", ".bin")
+PICKLE = b"\x80\x02"  # how torch.save began before it wrote zip archives
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether torch.save wrote a file, or its name says so."""
+    if path.suffix.lower() in (*SUFFIXES, ".safetensors"):
+        return path.suffix.lower() != ".safetensors"
+    return _head(path).startswith(PICKLE) or any(name.endswith("/data.pkl") for name in _members(path))
+
+
+def is_program(path: Path) -> bool:
+    """Whether TorchScript wrote a file."""
+    return any("/code/" in name for name in _members(path))
+
+
+def no_model(path: Path) -> str:
+    """What a file is, where it is no model and it can be told, with what to do; else empty."""
+    head = _head(path)
+    if not head:
+        return "is empty; fetch it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch that by `git lfs pull`"
+    if head.lstrip()[:64].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not a model; fetch the file that it offers"
+    if path.suffix.lower() == ".onnx":
+        return "is an ONNX file, which can be written but not read; give the model that it was made of"
+    return "is an archive; unpack it and give the model in it" if _members(path) and not is_checkpoint(path) else ""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return []
