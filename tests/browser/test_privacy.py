@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
@@ -35,13 +36,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, 
         assert not [p for p in (folder / "kept").rglob("*") if p.is_file()], "uploads and results outlive the page"
 
 
-def photograph(folder: Path) -> Path:
+def photograph(folder: Path, pixels: np.ndarray | None = None) -> Path:
     """One that says in its metadata and its name where it was taken."""
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = SAID
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = SAID
     path = folder / f"{NAME}.jpg"
-    Image.fromarray(data.astronaut()).save(path, exif=exif, comment=SAID)
+    Image.fromarray(data.astronaut() if pixels is None else pixels).save(path, exif=exif, comment=SAID)
     assert path.read_bytes().count(SAID.encode()) == 3
     return path
 
@@ -96,7 +97,7 @@ def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
     page: tuple[str, Path, Path], browser: Any, tmp_path: Path
 ) -> None:
     visitor, other = opened(browser, page[0]), opened(browser, page[0])
-    picture = photograph(tmp_path)
+    picture = photograph(tmp_path, data.astronaut()[:, ::-1])  # which nobody else has uploaded
     after(visitor, lambda: upload(visitor, picture))
     with visitor.expect_download() as download:
         visitor.get_by_role("button", name="Download PNG").click()

@@ -18,6 +18,7 @@ from stargan.media import clips, video
 from stargan.ui import own, settings
 from stargan.ui.footage import MOST_SECONDS
 from stargan.ui.grid import MOST, Order, painter
+from stargan.ui.live import MOST as MOST_CAMERAS
 from stargan.ui.scene import Scene
 from stargan.ui.studio import SourceChoice, StyleChoice
 from stargan.ui.way import LONGEST, film, further
@@ -62,3 +63,11 @@ def test_no_more_is_taken_of_what_is_too_large(tmp_path: Path, monkeypatch: pyte
     assert client.post("/", content=bytes(2**20)).text == str(2**20)
     refused = client.post("/", content=bytes(2**20 + 1))
     assert refused.status_code == 413 and refused.text == own.TOO_LARGE
+
+
+def test_a_camera_on_a_space_is_stopped_after_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPACE_ID", "STARGAN_LIVE"):
+        monkeypatch.delenv(name, raising=False)
+    assert (settings([]).live, MOST_CAMERAS) == (0, 6)
+    monkeypatch.setenv("SPACE_ID", "user/name")
+    assert settings([]).live == 120
