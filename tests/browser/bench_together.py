@@ -61,9 +61,9 @@ def main() -> int:
             run()
             found[count].append((time.thread_time() - start) / count)
     print(f"`{model.name}`, {side} px, {translator.precision}, {'compiled' if options.compile else 'eager'}, one thread")
-    print(
-        f"\nEncoding a source, masks included: {1000 * encoding:.1f} ms\n\n| decoded together | each | against alone |\n| ---: | ---: | ---: |"
-    )
+    print(f"\nEncoding a source, masks included: {1000 * encoding:.1f} ms\n")
+    print("| decoded together | each | against alone |")
+    print("| ---: | ---: | ---: |")
     alone = statistics.median(found[1])
     for count, seconds in found.items():
         each = statistics.median(seconds)
