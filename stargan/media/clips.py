@@ -100,7 +100,13 @@ def _seconds(file: av.container.InputContainer, stream: av.VideoStream) -> float
         return float(stream.duration * stream.time_base)
     if file.duration:
         return file.duration / av.time_base
-    return stream.frames / float(stream.average_rate or USUAL_FPS)
+    rate = float(stream.average_rate or USUAL_FPS)
+    if stream.frames or stream.time_base is None:
+        return stream.frames / rate
+    # Browsers record clips that do not say how long they are; their packets do.
+    times = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
+    file.seek(0)
+    return float((max(times) - min(times)) * stream.time_base) + 1 / rate if times else 0.0
 
 
 def _upright(frame: av.VideoFrame) -> Image.Image:

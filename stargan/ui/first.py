@@ -16,10 +16,10 @@ from stargan.ui.pictures import tiles
 from stargan.ui.result import Result
 from stargan.ui.scene import Scene
 from stargan.ui.studio import SourceChoice, StyleChoice
-from stargan.ui.style import OFFERED, label
+from stargan.ui.style import FIRST_OFFERED, OFFERED, label
 
 SEEDS = 1, 2, 3, 4  # of the four styles
-FORMAT = 1  # of the file, and of what is in it
+FORMAT = 2  # of the file, and of what is in it
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def first(library: Library, example: Path | None) -> First:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(place.read_text())
             if found["key"] == key:
-                return First(scene, found["result"], (found["row"], found["row"]))
+                return First(scene, found["result"], _marked(found["row"]))
     if zero.ACTIVE:
         return empty
     try:
@@ -69,9 +69,15 @@ def _make(library: Library, scene: Scene) -> First:
     source = studio.prepare(scene.source).image
     encoded = studio.encode(scene.source, scene.keep)
     result = Result.value(source, studio.decode(encoded, scene.style(studio))[0])
-    domain, seeds = scene.domain, range(1, OFFERED + 1)
+    domain, seeds = scene.domain, range(FIRST_OFFERED, FIRST_OFFERED + OFFERED)
     row = tiles(studio.seeds(scene.source, scene.keep, domain, seeds, scene.strength), [label(domain, seed) for seed in seeds])
-    return First(scene, result, (row, row))
+    return First(scene, result, _marked(row))
+
+
+def _marked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row for A and for B, each with its style chosen."""
+    a, b, *_ = ({**row, "chosen": seed - FIRST_OFFERED} for seed in SEEDS)
+    return a, b
 
 
 def _key(folder: Path | None, example: Path) -> str:

@@ -16,7 +16,7 @@ from stargan.ui.pictures import UNCHECKED, path_of
 from stargan.ui.scene import Scene
 from stargan.ui.translate import Translate
 from stargan.ui.way import VIDEOS, ends_alone
-from stargan.ui.words import refusal
+from stargan.ui.words import sentence
 
 MOST_SECONDS = 60
 TYPES = [".mp4", ".mov", ".webm", ".gif", ".mkv", ".m4v"]
@@ -82,25 +82,32 @@ class Footage:
         scene = self.view.read(values)
         job.stopped = False
         start = time.monotonic()
+        written = 0
 
         def watch(done: int, total: int) -> bool:
-            left = (time.monotonic() - start) / done * (total - done) if done else 0
+            nonlocal written
+            written = done
+            left = (time.monotonic() - start) / done * max(0, total - done) if done else 0
             words = f"about {left:.0f} s left" if done else "looking for the face"
             progress((min(done, total), total), desc=words, unit="frames")
             stay()
-            return not job.stopped
+            # A file may be longer than it says.
+            return not job.stopped and done < most
 
         try:
             if clip_file is None:
                 raise ValueError("there is no clip yet; drop one, of up to a minute")
             taken = clips.opened(str(path_of(clip_file)), MOST_SECONDS)
+            most = round((MOST_SECONDS + 1) * taken.fps)
             target = self.view.source.folder.new("stargan.mp4")
             with self.view.work.visitors.work(request) as stay:
                 seen = self._work(scene, taken, str(target), way, whole, watch)
         except ValueError as error:
-            raise refusal(error) from None
+            # Nobody is to take an earlier clip for this one.
+            return gr.update(value=None, visible=False), sentence(error)
         shown = f"A face in {seen} of {taken.frames} frames, made in {time.monotonic() - start:.0f} s."
-        return gr.update(value=str(target), visible=True), f"Stopped. {shown}" if job.stopped else shown
+        ended = "Stopped. " if job.stopped else f"Cut after {MOST_SECONDS} seconds. " if written >= most else ""
+        return gr.update(value=str(target), visible=True), ended + shown
 
     def _work(self, scene: Scene, taken: clips.Clip, target: str, way: str, whole: bool, watch: clip.Watch) -> int:
         studio = self.view.work.library.get(scene.model)

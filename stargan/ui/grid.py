@@ -196,4 +196,5 @@ class Grid:
                 progress((i + 1, len(sources)), unit="sources")
                 yield gr.update(value=sheet, visible=True), words
         except ValueError as error:
+            yield gr.update(value=None, visible=False), ""  # nobody is to take an earlier grid for this one
             raise refusal(error) from None

@@ -13,7 +13,9 @@ from stargan.ui.pictures import UNCHECKED, path_of, photo, tile_row
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
 
 MAX_SEED = 2**31 - 1
-OFFERED = 8  # styles to choose from
+OFFERED, FIRST_OFFERED = 8, 1  # styles to choose from, and the seed of the first
+# Only the browser marks what is chosen in a row: the pictures stay as they are.
+MARK = "(first, kind, seed, row) => ({...row, chosen: kind === 'seed' && seed !== null ? seed - first : -1})"
 KINDS = [("Seed", SEED), ("Reference", REFERENCE), ("Pasted", PASTED)]
 
 
@@ -63,7 +65,7 @@ class StyleInput:
                     "", label=f"JSON of {name}", elem_id=f"pasted-{key}", lines=3, max_lines=3, placeholder='{"style": [...]}'
                 )
         rows = by_seed, by_reference, by_paste
-        return cls(key, domain, kind, seed, following, reference, pasted, rows, offered, more, gr.State(1))
+        return cls(key, domain, kind, seed, following, reference, pasted, rows, offered, more, gr.State(FIRST_OFFERED))
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -100,12 +102,14 @@ class StyleInput:
         gr.on([self.following.click, self.seed.submit], self.next_seed, self.seed, self.seed, **quiet)
         if self.offered is None or self.more is None:
             return
+        marks = [self.first, self.kind, self.seed, self.offered]
+        gr.on([self.kind.change, self.seed.change], None, marks, self.offered, js=MARK, **quiet)
         self.offered.select(self.choose, [self.first, self.domain], [self.domain, self.kind, self.seed], **quiet)
         self.more.click(lambda: random.randrange(MAX_SEED - OFFERED), None, self.first, **quiet)
         gr.on(
             [self.domain.change, self.first.change, *changes],
             offer,
-            inputs_kwargs={"first": self.first, "domain": self.domain, **inputs},
+            inputs_kwargs={"first": self.first, "domain": self.domain, "kind": self.kind, "seed": self.seed, **inputs},
             outputs=self.offered,
             trigger_mode="always_last",
             **quiet,

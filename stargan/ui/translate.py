@@ -16,7 +16,7 @@ from stargan.ui.pictures import JS, UNCHECKED, address, tiles
 from stargan.ui.result import Result, Session
 from stargan.ui.scene import CORNERS, Scene
 from stargan.ui.source import Source
-from stargan.ui.studio import PASTED, Studio, StyleChoice
+from stargan.ui.studio import PASTED, SEED, Studio, StyleChoice
 from stargan.ui.style import OFFERED, StyleInput, domain_state, label
 from stargan.ui.words import refusal, sentence
 from stargan.ui.work import Work
@@ -125,9 +125,8 @@ class Translate:
         changes = [*self.source.changes, *self.keep.changes, self.strength.change, self.model.change]
         styled = [change for corner in self.corners for change in corner.changes]
         shown = [result.viewer, result.status]
-        gr.on(
-            [self.position.change, self.square.input, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **quiet()
-        )
+        place: dict[str, Any] = quiet(show_progress="minimal", show_progress_on=result.status)
+        gr.on([self.position.change, self.square.input, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **place)
         offering = {name: inputs[name] for name in (*self.source.inputs, *self.keep.inputs, "strength", "model")}
         for corner in self.corners:
             corner.wire(self.offer, offering, changes)
@@ -160,6 +159,8 @@ class Translate:
         result.as_style.click(
             self.use_as_style, inputs_kwargs=inputs, outputs=[*self.corners[0].shown, self.position, self.square], **once
         )
+        # What was asked for with the last source does not stay beside another.
+        self.source.photo.change(lambda: None, None, self.again, **quiet())
         self.back.click(self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
         page.load(self.restore, inputs_kwargs=inputs, outputs=self.restored, **quiet())
 
@@ -181,15 +182,16 @@ class Translate:
         except ValueError as error:
             return Result.value(None, None), sentence(error)
 
-    def offer(self, first: int, domain: str, **values: Any) -> Any:
-        """The source in the styles of seeds from `first` on."""
+    def offer(self, first: int, domain: str, kind: str, seed: float | None, **values: Any) -> Any:
+        """The source in the styles of seeds from `first` on, that of `seed` marked."""
         source, keep = self.source.read(values), self.keep.read(values)
         try:
             if source.path is None or domain not in self.work.library.get(values["model"]).domains:
                 return tiles([], [])
             seeds = range(first, first + OFFERED)
             made = self.work.seeds(values["model"], source, keep, domain, seeds, values["strength"])
-            return tiles(made, [label(domain, seed) for seed in seeds])
+            chosen = int(seed) - first if kind == SEED and seed is not None else -1
+            return tiles(made, [label(domain, seed) for seed in seeds], chosen)
         except ValueError:
             return tiles([], [])  # the result says why
 
@@ -198,6 +200,8 @@ class Translate:
         scene = self.read(values)
         try:
             studio = self.work.library.get(scene.model)
+            if scene.source.path is None:
+                return session, "", "", ""
             if scene.waits or not scene.knows(studio):
                 return session, gr.skip(), gr.skip(), gr.skip()
             made = self.work.picture(scene)
@@ -207,7 +211,7 @@ class Translate:
             picture = f'<img src="{address(over)}" alt="What of the face is kept, in orange">' if over is not None else ""
             return session, scene.query(studio), text, picture
         except ValueError:
-            return session, gr.skip(), gr.skip(), gr.skip()  # the status says why
+            return session, "", "", ""  # the status says why
 
     @staticmethod
     def next_style(position: float, a: float | None, b: float | None) -> tuple[Any, Any]:

@@ -84,7 +84,7 @@ class Way:
         self, between: str, seconds: float, loop: bool, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
         **values: Any,
-    ) -> Iterator[str]:  # fmt: skip
+    ) -> Iterator[str | None]:  # fmt: skip
         """A video from style A over further seeds to style B, the source beside it."""
         try:
             # The page takes a copy before it comes back here for more.
@@ -92,6 +92,7 @@ class Way:
                 target = Path(folder) / "stargan.mp4"
                 yield film(self.view.work, self.view.read(values), between, seconds, loop, target, stay, progress)
         except ValueError as error:
+            yield None  # nobody is to take an earlier video for this one
             raise refusal(error) from None
 
 

@@ -15,6 +15,8 @@ from playwright.sync_api import sync_playwright
 from served import launched, opened, served
 from test_live import FAKE, FRAMES, film, live
 
+from stargan import zoo
+
 # A rate that stands no more than so long after the start has been measured on uncompiled code.
 WARM = 90_000
 
@@ -29,9 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=1, help="cameras at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="that are measured (default: %(default)s)")
+    parser.add_argument("--model", default=zoo.DEFAULT, help="name of a model (default: %(default)s)")
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
-    flags = ["--no-compile"] if arguments.no_compile else []
+    flags = ["--model", arguments.model, *(["--no-compile"] if arguments.no_compile else [])]
     with tempfile.TemporaryDirectory() as work, served(Path(work), *flags) as (url, _), sync_playwright() as playwright:
         camera = launched(
             playwright.chromium, *FAKE, f"--use-file-for-fake-video-capture={film(Path(work) / 'camera.mjpeg')}"

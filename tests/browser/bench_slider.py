@@ -16,6 +16,8 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 from served import launched, served
 
+from stargan import zoo
+
 # Remembers when each picture was there, that is, loaded.
 WATCH = """() => {
   window.loads = [];
@@ -37,9 +39,10 @@ SINCE = "() => window.first - performance.getEntriesByType('navigation')[0].resp
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moves", type=int, default=60)
+    parser.add_argument("--model", default=zoo.DEFAULT, help="name of a model (default: %(default)s)")
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
-    flags = ["--no-compile"] if arguments.no_compile else []
+    flags = ["--model", arguments.model, *(["--no-compile"] if arguments.no_compile else [])]
     with tempfile.TemporaryDirectory() as work, served(Path(work), *flags) as (url, _), sync_playwright() as playwright:
         browser = launched(playwright.chromium)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})

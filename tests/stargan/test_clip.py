@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import av
@@ -106,6 +107,31 @@ def test_frames_come_at_a_constant_rate(tmp_path: Path) -> None:
     dark, middle = (sum(abs(value - shade) < 20 for value in seen) / float(taken.fps) for shade in (0, 120))
     tick = 1 / float(taken.fps)
     assert dark == pytest.approx(0.1, abs=tick) and middle == pytest.approx(0.5, abs=tick)
+
+
+class Pipe(io.BytesIO):
+    """What cannot be gone back in, so that the length of a clip is not written into it, as browsers record theirs."""
+
+    def seekable(self) -> bool:
+        return False
+
+    seek = None  # type: ignore[assignment]
+
+
+def test_a_recording_that_does_not_say_its_length_has_one(tmp_path: Path) -> None:
+    pipe = Pipe()
+    with av.open(pipe, "w", format="webm") as file:
+        stream = file.add_stream("libvpx", rate=FPS, width=320, height=256, pix_fmt="yuv420p")
+        for image in moving(25):
+            file.mux(stream.encode(av.VideoFrame.from_image(image)))
+        file.mux(stream.encode())
+    (tmp_path / "recording.webm").write_bytes(pipe.getvalue())
+    with av.open(tmp_path / "recording.webm") as file:
+        assert file.duration is None and file.streams.video[0].duration is None
+    taken = clips.opened(tmp_path / "recording.webm")
+    assert taken.frames == pytest.approx(25, abs=1) and len(list(taken.read())) == pytest.approx(25, abs=1)
+    with pytest.raises(VideoError, match="recording.webm is 2 seconds long, and at most 1 are taken here"):
+        clips.opened(tmp_path / "recording.webm", 1)
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path, talking: Path) -> None:
