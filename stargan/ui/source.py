@@ -19,15 +19,22 @@ from stargan.ui.words import sentence
 
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 EXAMPLES = Path(__file__).with_name("examples")
+MOST = 10  # examples
+# In the browser alone: which example the source is, by the name of its file.
+MARK = """(photo, row) => {
+  const is = tile => photo?.path?.includes(`-${tile.label.split(": ")[1].replaceAll(" ", "-")}.`);
+  return {...row, chosen: row.tiles.findIndex(is)};
+}"""
 
 
 def examples(library: Library) -> dict[Path, str]:
-    """Files of the examples, each with what it is: photographs, then a painting of each domain from beside the model that the page
-    opens with."""
+    """Files of the examples, each with what it is: photographs, then paintings of different domains from beside the model that the
+    page opens with, MOST in all."""
     found = {path: f"photograph: {_name(path)}" for path in sorted(EXAMPLES.glob("*.webp"))}
     folder = library.folder_of(library.default)
     paintings = {_name(path): path for path in sorted((folder / "examples").glob("*.jpg"), reverse=True)} if folder else {}
-    return found | {path: f"painting: {name}" for name, path in sorted(paintings.items())}
+    shown = sorted(paintings.items())[: MOST - len(found)]
+    return found | {path: f"painting: {name}" for name, path in shown}
 
 
 def _name(path: Path) -> str:
@@ -82,6 +89,7 @@ class Source:
     def wire(self, model: gr.Dropdown) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         self.offered.select(self.take, None, [self.photo, self.aligned], **quiet)
+        self.photo.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
         self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
         gr.on(
             [*self.changes, model.change],
