@@ -20,9 +20,9 @@ from stargan.translate import Encoded, Translator
 Watch = Callable[[int, int], bool]  # told how many frames of how many are done; False ends it there
 
 
-def along(styles: Tensor, share: float) -> Tensor:
-    """Styles (K, style_dim) -> the one at `share` of the way through them, 0 to 1, linear from one to the next."""
-    place = share * (len(styles) - 1)
+def along(styles: Tensor, way: float) -> Tensor:
+    """Styles (K, style_dim) -> the one at `way` through them, 0 at the first and 1 at the last, linear from one to the next."""
+    place = way * (len(styles) - 1)
     first = min(int(place), len(styles) - 1)
     return torch.lerp(styles[first], styles[min(first + 1, len(styles) - 1)], place - first)
 

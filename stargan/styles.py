@@ -79,10 +79,10 @@ def mix(styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """The mean of styles (style_dim,) under weights of 0 and above; ValueError where they do not match or are all 0."""
     if len(styles) != len(weights) or not styles:
         raise ValueError(f"there are {len(styles)} styles and {len(weights)} weights; give one weight a style")
-    share = torch.tensor(weights, dtype=torch.float32)
-    if bool((share < 0).any()) or share.sum() <= 0:
+    weight = torch.tensor(weights, dtype=torch.float32)
+    if bool((weight < 0).any()) or weight.sum() <= 0:
         raise ValueError(f"the weights are {list(weights)}; they have to be 0 or above, at least one of them above")
-    return (share / share.sum()) @ torch.stack(list(styles))
+    return (weight / weight.sum()) @ torch.stack(list(styles))
 
 
 def to_json(style: Tensor, model: Model, domain: str) -> str:

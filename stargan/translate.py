@@ -158,13 +158,13 @@ class Translator:
         """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""
         # A copy, as compiled code would be compiled anew for a tensor of inference mode.
         styles = style.reshape(-1, self.model.config.style_dim).to(self.device, torch.float32, copy=True)
-        shares = styles.split(TOGETHER)
+        groups = styles.split(TOGETHER)
         # Compiled code knows two numbers of styles; a rest would be compiled anew.
-        if self.compiled and len(shares[-1]) < TOGETHER:
-            shares = (*shares[:-1], *shares[-1].split(1))
+        if self.compiled and len(groups[-1]) < TOGETHER:
+            groups = (*groups[:-1], *groups[-1].split(1))
         decode = self._calls["decode"]
         with self._blend.at(encoded.likeness):
-            return torch.cat([decode(encoded.features, encoded.normalized, share, encoded.skips).cpu() for share in shares])
+            return torch.cat([decode(encoded.features, encoded.normalized, group, encoded.skips).cpu() for group in groups])
 
     @torch.no_grad()
     def style(self, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
@@ -219,10 +219,8 @@ class Translator:
     def compile(self) -> bool:
         """Compiles for this device and takes over what came out, which takes up to a minute; until then, and where it fails (there
         is no C++ compiler, say), everything goes on as it was. Returns whether it worked. May run in a thread of its own."""
-        import torch._dynamo
-
         # The limit counts all models of a process together.
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 256)
+        torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, 256)
         config = self.model.config
         calls = {name: torch.compile(call, dynamic=False) for name, call in self._plain().items()}
         calls["skips"] = self._plain()["skips"]

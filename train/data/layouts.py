@@ -71,7 +71,7 @@ def find(
     text of a file. folders: paths of its folders, of which empty ones are told. table: that of labels, where it is known. label:
     the column with the labels. LayoutError where there are no pictures in it.
     """
-    pictures, others, left = [], [], []
+    pictures, no_pictures, left = [], [], []
     programs: Counter[str] = Counter()
     for name in sorted(names):
         if mark := _program(name):
@@ -79,24 +79,24 @@ def find(
         elif PurePosixPath(name).suffix.lower() in SUFFIXES:
             pictures.append(name)
         else:
-            others.append(name)
+            no_pictures.append(name)
     left += [f"{mark}: a program's own ({count} file{'s' * (count > 1)})" for mark, count in sorted(programs.items())]
     if not pictures:
-        raise LayoutError(_nothing(title, others))
-    given = [table] if table else [name for name in others if name.lower().endswith(tables.TABLES)]
+        raise LayoutError(_nothing(title, no_pictures))
+    given = [table] if table else [name for name in no_pictures if name.lower().endswith(tables.TABLES)]
     by_folders = _by_folders(pictures, title, folders)
     if not given and len({found.domain for found in by_folders[1]}) == 1:
-        given = [name for name in others if name.lower().endswith(tables.LISTS)]
+        given = [name for name in no_pictures if name.lower().endswith(tables.LISTS)]
     try:
         known = tables.find(given, pictures, read, label, needed=bool(table or label))
     except tables.TableError as error:
         raise LayoutError(str(error)) from None
     if known is not None:
         layout = labelled(known.rows, known.words)
-        rest = [other for other in others if other not in known.names]
+        rest = [other for other in no_pictures if other not in known.names]
         return Layout(layout.words, layout.pictures, (*left, *_no_pictures(rest), *known.problems, *layout.left))
     words, chosen, problems = by_folders
-    return Layout(words, chosen, (*left, *_no_pictures(others), *problems))
+    return Layout(words, chosen, (*left, *_no_pictures(no_pictures), *problems))
 
 
 def labelled(pictures: Iterable[tuple[str, str, str]], words: str) -> Layout:
@@ -111,22 +111,22 @@ def labelled(pictures: Iterable[tuple[str, str, str]], words: str) -> Layout:
     return Layout(words, tuple(found), (*left, *aside))
 
 
-def _nothing(title: str, others: Sequence[str]) -> str:
+def _nothing(title: str, no_pictures: Sequence[str]) -> str:
     """Why there are no pictures, and what to do."""
-    if packed := [name for name in others if name.lower().endswith(ARCHIVES)]:
+    if packed := [name for name in no_pictures if name.lower().endswith(ARCHIVES)]:
         return f"{title} has no pictures, but archives ({', '.join(packed)[:120]}); unpack each into a folder of its name"
-    if kinds := sorted({PurePosixPath(name).suffix.lower() for name in others} & set(UNREAD)):
+    if kinds := sorted({PurePosixPath(name).suffix.lower() for name in no_pictures} & set(UNREAD)):
         return f"{title} has no pictures that are read, but {', '.join(kinds)}; convert them to PNG or JPEG"
     return f"{title} has no pictures; make a folder for each domain, with its pictures in it"
 
 
-def _no_pictures(others: Iterable[str]) -> list[str]:
+def _no_pictures(no_pictures: Iterable[str]) -> list[str]:
     def reason(name: str) -> str:
         if name.lower().endswith(ARCHIVES):
             return "is an archive; unpack it, to use what is in it"
         return "is a picture of a kind that is not read; convert it" if name.lower().endswith(UNREAD) else "is no picture"
 
-    return [f"{name}: {reason(name)}" for name in others]
+    return [f"{name}: {reason(name)}" for name in no_pictures]
 
 
 def _program(name: str) -> str:
@@ -207,8 +207,8 @@ def _by_pairs(deep: dict[str, tuple[str, ...]], pairs: dict[str, tuple[str, str]
 
 
 def _beside(deep: dict[str, tuple[str, ...]], known: Collection[str]) -> list[str]:
-    others = Counter(parts[0] for parts in deep.values() if parts[0] not in known)
-    return [f"{top}: left out, as it lies beside {', '.join(sorted(known))} ({n} pictures)" for top, n in sorted(others.items())]
+    unknown = Counter(parts[0] for parts in deep.values() if parts[0] not in known)
+    return [f"{top}: left out, as it lies beside {', '.join(sorted(known))} ({n} pictures)" for top, n in sorted(unknown.items())]
 
 
 def _level(paths: Sequence[tuple[str, ...]]) -> int:

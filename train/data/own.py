@@ -88,18 +88,18 @@ def _make(
         return encoded(cut, "PNG")
 
     jobs: list[Job] = []
-    shares: dict[str, dict[str, float]] = {found.domain: {} for found in layout.pictures}
+    drawn_at: dict[str, dict[str, float]] = {found.domain: {} for found in layout.pictures}
     for found in layout.pictures:
         # The digest tells apart pictures of one stem or of other settings. Most file systems end names at 255 bytes.
         by = aligner if aligner not in (None, "fan-68") else aligner is not None
         digest = _digest(f"{size} {by} {val_fraction} {seed} {found.name}")
         stem = re.sub(r'[<>:"\\|?*\x00-\x1f]', "_", PurePosixPath(found.name).stem)
         name = f"{stem[:50]}-{digest[:12]}.png"
-        share = shares[found.domain][name] = int(_digest(f"{seed} {found.name}"), 16) / 16**64
-        drawn = found.split or ("val" if share < val_fraction else "train")
+        place = drawn_at[found.domain][name] = int(_digest(f"{seed} {found.name}"), 16) / 16**64
+        drawn = found.split or ("val" if place < val_fraction else "train")
         split = next((s for s in ("train", "val") if (out / s / found.domain / name).exists()), drawn)
         jobs.append(Job(found.name, Path(split, found.domain, name), functools.partial(square, found.name)))
-    ranked = {domain: sorted(names, key=names.__getitem__) for domain, names in shares.items()}
+    ranked = {domain: sorted(names, key=names.__getitem__) for domain, names in drawn_at.items()}
     if few := [f"{name} has {len(pictures)}" for name, pictures in ranked.items() if len(pictures) < 4]:
         raise PrepareError(
             f"a domain needs 2 pictures to train and 2 for val, but in {source} ({layout}) {', '.join(few)}; add pictures"

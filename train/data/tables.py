@@ -139,8 +139,8 @@ def _table(name: str, rows: list[dict[str, str]], pictures: Sequence[str], label
     if file is None:
         return None
     split_column, split = _splits(lower, rows)
-    others = [column for column in columns if column not in (file, split_column)]
-    found = _labels(others, lower, rows, label)
+    candidates = [column for column in columns if column not in (file, split_column)]
+    found = _labels(candidates, lower, rows, label)
     if found is None:
         return None
     wanted, label_of = found
@@ -149,14 +149,14 @@ def _table(name: str, rows: list[dict[str, str]], pictures: Sequence[str], label
 
 
 def _labels(
-    others: Sequence[str], lower: dict[str, str], rows: Sequence[dict[str, str]], label: str
+    candidates: Sequence[str], lower: dict[str, str], rows: Sequence[dict[str, str]], label: str
 ) -> tuple[str, Callable[[dict[str, str]], str]] | None:
     """The column of labels, in words, and what gives a row's label."""
-    wanted = lower.get(label.strip().lower()) if label else next((lower[c] for c in LABELS if lower.get(c) in others), None)
+    wanted = lower.get(label.strip().lower()) if label else next((lower[c] for c in LABELS if lower.get(c) in candidates), None)
     if wanted is None and label:
         return None
-    if wanted is None and len(others) == 1:
-        wanted = others[0]
+    if wanted is None and len(candidates) == 1:
+        wanted = candidates[0]
     if wanted is not None:
         column = wanted
         values = {row.get(column, "").strip().lower() for row in rows} - {""}
@@ -165,8 +165,8 @@ def _labels(
             words = {**dict.fromkeys(YES, column.strip()), **dict.fromkeys(NO, f"not {column.strip()}"), "": ""}
             return column, lambda row: words[row.get(column, "").strip().lower()]
         return column, lambda row: row.get(column, "").strip()
-    marks = {c: [row.get(c, "").strip().lower() for row in rows] for c in others}
-    one_of = {c: marks[c] for c in others if set(marks[c]) <= YES | NO}
+    marks = {c: [row.get(c, "").strip().lower() for row in rows] for c in candidates}
+    one_of = {c: marks[c] for c in candidates if set(marks[c]) <= YES | NO}
     if len(one_of) > 1 and all(sum(mark in YES for mark in row) == 1 for row in zip(*one_of.values(), strict=True)):
         names = list(one_of)
         return " or ".join(names), lambda row: next(c for c in names if row.get(c, "").strip().lower() in YES)

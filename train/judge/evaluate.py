@@ -79,10 +79,7 @@ def evaluate(
     else:
         sources, recogniser = translations.of_photographs(photographs, len(config.domains)), identity.load()
         counts = Counter(photographs=len(photographs.names))
-    downloaded = distances.Downloaded(downloads, place)
-    if downloaded.ready:
-        for domain in range(len(config.domains)):
-            downloaded.add_real(domain, train.pixels[train.of(domain)])
+    downloaded = _downloaded(train, downloads, place)
     made = translations.translate(translator, sources, val, judge, outputs, seed, downloaded, recogniser)
     result: dict[str, Any] = {
         "model": model.name,
@@ -100,6 +97,15 @@ def evaluate(
     if out is not None:
         _write(out, result, data.grid_picture(made.rows, config.image_size), means)
     return result
+
+
+def _downloaded(train: data.Pictures, downloads: bool, place: torch.device) -> distances.Downloaded:
+    """What measures with networks that are fetched, and knows the real pictures."""
+    made = distances.Downloaded(downloads, place)
+    if made.ready:
+        for domain in range(len(train.domains)):
+            made.add_real(domain, train.pixels[train.of(domain)])
+    return made
 
 
 def _write(out: Path, result: Mapping[str, Any], grid: Image.Image, means: Mapping[str, np.ndarray]) -> None:
@@ -149,8 +155,8 @@ def _compare(
         for kind, pixels in kinds.items():
             compared[kind] = pixels[np.linspace(0, len(pixels) - 1, n).round().astype(int)]
         for kind, pixels in compared.items():
-            others = distances.descriptors(pixels, seed + 1)
-            swd[kind][d] = {side: distances.sliced_wasserstein(first[side], others[side], seed) for side in first}
+            second = distances.descriptors(pixels, seed + 1)
+            swd[kind][d] = {side: distances.sliced_wasserstein(first[side], second[side], seed) for side in first}
     result: dict[str, Any] = {
         "real": {
             "accuracy": float(np.mean(real["accuracy"])),
