@@ -10,6 +10,7 @@ import gradio as gr
 
 from stargan import zoo
 from stargan.ui.library import Library
+from stargan.ui.pictures import UNCHECKED
 from stargan.ui.studio import Studio
 
 HOW = """
@@ -97,4 +98,6 @@ def tab(library: Library, model: gr.Dropdown, keep: float) -> None:
             f"{keep:g} minutes. Nothing about them is logged. What is uploaded on the Train tab is kept, until somebody removes it "
             "on that machine."
         )
-    model.change(lambda name: _text(library.get(name)), model, text, api_visibility="private", show_progress="hidden")
+    model.change(
+        lambda name: _text(library.get(name)), model, text, api_visibility="private", show_progress="hidden", **UNCHECKED
+    )

@@ -275,5 +275,7 @@ class Translate:
             gr.Warning(sentence(error), title="")
             return [gr.skip()] * len(self.restored)
         corners = [update for choice in scene.corners for update in StyleInput.show(choice, studio)]
-        own = [model, scene.x, {"x": scene.x, "y": scene.y}, scene.strength]
+        # It may have been made after the page was.
+        chosen = gr.update(choices=self.work.library.names(), value=model)
+        own = [chosen, scene.x, {"x": scene.x, "y": scene.y}, scene.strength]
         return [*own, *corners, *KeepInput.show(scene.keep)]
