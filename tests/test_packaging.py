@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import email
 import os
 import re
 import shutil
@@ -12,7 +14,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
+
+import stargan
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,10 +83,28 @@ def test_dependencies_are_those_of_a_space() -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     assert listed == {*project["dependencies"], *extras["train"], *extras["eval"]}
+    assert {*extras["onnx"], *extras["live"]} <= set(project["dependencies"]) and extras["onnx"] and extras["live"]
     assert {*extras["data"], *extras["likeness"]} <= set((ROOT / "tests" / "requirements.txt").read_text().split("\n"))
 
 
 @pytest.mark.slow
+def test_every_dependency_has_both_bounds() -> None:
+    project = PROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    for requirement in (Requirement(line) for group in groups for line in group):
+        bounds = {part.operator for part in requirement.specifier}
+        assert ">=" in bounds and "<" in bounds, f"{requirement} is not bound above and below"
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        facts = email.message_from_bytes(archive.read(name))
+    assert facts["Version"] == stargan.__version__ and facts["License-Expression"] == "MIT"
+    assert facts["Requires-Python"] and facts.get_payload().lstrip().startswith(("---", "# StarGAN v2"))
+    assert set(facts.get_all("Provides-Extra")) == {"train", "eval", "onnx", "live", "data", "likeness"}
+
+
 def test_every_package_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
@@ -100,7 +123,13 @@ def test_every_package_is_in_the_wheel(wheel: Path) -> None:
 
 
 def test_importing_and_asking_for_help_loads_nothing_heavy() -> None:
-    heavy = "[m for m in ('torch', 'gradio', 'cv2') if m in sys.modules]"
+    """Importing the package brings nothing but itself and a little of the standard library."""
+    new = "sorted({m.partition('.')[0] for m in set(sys.modules) - before})"
+    code = f"import sys; before = set(sys.modules); import stargan; print({new})"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stdout))
+    assert loaded - set(sys.stdlib_module_names) == {"stargan"} and len(loaded) < 40, loaded
+    heavy = "[m for m in ('torch', 'gradio', 'cv2', 'numpy', 'PIL') if m in sys.modules]"
     code = f"import sys, stargan, stargan.cli.main, train.cli.main; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
