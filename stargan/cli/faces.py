@@ -31,13 +31,16 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("give pictures to find faces in, or --check")
     if options.check is not None:
         return _check(options)
-    from stargan.faces.find import find
+    from stargan.faces.align import NoFace, find_all
     from stargan.media import images
 
     failed = 0
     for path in options.source:
         try:
-            faces = find(images.read(Path(path)))
+            faces = find_all(images.read(Path(path)))
+        except NoFace as error:
+            print(f"{path}: 0 faces; {error}")
+            continue
         except images.ImageError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed = 1

@@ -125,8 +125,9 @@ def rows(photographs: Sequence[Known], finder: Finder = find, progress: Progress
     for column in ("race", "gender"):
         for group in sorted({photo.facts.get(column, "") for photo in photographs} - {""}):
             own = np.array([photo.facts.get(column) == group for photo in photographs])
-            yield _line(group, plain[own])
-            yield _line(f"{group}, from the front", plain[own & front])
+            name = group.replace("_", ", ")
+            yield _line(name, plain[own])
+            yield _line(f"{name}, from the front", plain[own & front])
     for degrees in TURNS:
         yield _line(f"turned by {degrees} degrees", _changed(photographs, finder, progress, degrees))
     yield _line(f"eyes {SMALL_EYES} px apart in {SMALL_SIDE} px", _changed(photographs, finder, progress, None))

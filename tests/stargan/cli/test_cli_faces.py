@@ -59,6 +59,12 @@ def test_faces_are_listed_by_number(capsys: pytest.CaptureFixture[str]) -> None:
     lines = out.splitlines()
     assert lines[0] == "two.png: 2 faces" and lines[1].startswith("  1  ") and lines[2].endswith("% sure")
     assert err == "none.png: there is no file none.png\n"
+    Image.open("two.png").resize((154, 77)).save("far.png")
+    Image.new("RGB", (200, 100)).save("black.png")
+    assert main(["faces", "far.png", "black.png"]) == 0
+    far, black = capsys.readouterr().out.splitlines()
+    assert far.startswith("far.png: 0 faces; the largest face in this picture is about") and "needs 40" in far
+    assert black.startswith("black.png: 0 faces; no face was found; use a picture that shows a face")
 
 
 def test_a_face_is_chosen_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +138,7 @@ def photographs(tmp_path: Path) -> Path:
     head.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "val" / "b.png")
     points = np.stack([find(head)[0].landmarks, find(head)[0].landmarks + 90])
     np.savez(tmp_path / "landmarks-val.npz", names=np.array(["a", "b"]), points=points)
-    lines = ["name,yaw,race,gender", "a,0.05,Here,Female", "b,0.4,There,Male"]
+    lines = ["name,yaw,race,gender", "a,0.05,Here,Female", "b,0.4,Over_There,Male"]
     (tmp_path / "manifest-val.csv").write_text("\n".join(lines))
     return tmp_path
 
@@ -141,7 +147,7 @@ def test_the_check_counts_what_is_found(photographs: Path, capsys: pytest.Captur
     assert main(["faces", "--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]) == 0
     out = capsys.readouterr().out
     assert "| all | 2 | 50.0 % | 0.0" in out and "| from the front | 1 | 100.0 % | 0.0" in out
-    assert "| Here | 1 | 100.0 %" in out and "| There | 1 | 0.0 % | - | - |" in out and "| Male, from the front | 0 |" in out
+    assert "| Here | 1 | 100.0 %" in out and "| Over, There | 1 | 0.0 % | - | - |" in out and "| Male, from the front | 0 |" in out
     assert "| turned by 90 degrees | 2 | 50.0 %" in out and "| eyes 25 px apart in 1600 px | 2 | 50.0 %" in out
     assert f"Faces in {len(check.EMPTY)} pictures without one: none" in out
 
