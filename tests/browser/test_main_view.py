@@ -59,6 +59,9 @@ def test_styles_are_chosen_from_the_row_and_dragged_to_the_other(page: Any) -> N
     assert page.locator("#seed-b input").input_value() == "5"
     page.locator("#offered-a .tiles button").nth(6).drag_to(page.locator("#offered-b .tile-row"))
     page.wait_for_function("document.querySelector('#seed-b input').value == '7'")
+    page.wait_for_function("document.querySelector('#offered-b .tiles button[aria-pressed=true]')?.title.endsWith('seed 7')")
+    page.get_by_role("button", name="Next style B").click()
+    page.wait_for_function("document.querySelector('#offered-b .tiles button[aria-pressed=true]')?.title.endsWith('seed 8')")
     old = source(page, "#offered-b .tiles img")
     page.get_by_role("button", name="Other styles").last.click()
     page.wait_for_function("old => document.querySelector('#offered-b .tiles img').src != old", arg=old, timeout=60_000)
