@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stargan.fan import FAN, FANConfig
 from stargan.files import published, whole
-from stargan.files.kinds import is_checkpoint, no_model
+from stargan.files.kinds import is_checkpoint, missing, no_model
 from stargan.files.tensors import MAX_FAN_DEPTH, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
 from stargan.networks import Discriminator, ModelConfig
@@ -127,7 +127,7 @@ def is_ours(path: Path) -> bool:
 
 def _read(path: Path, ours: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}")
+        raise CheckpointError(missing(path))
     if words := no_model(path):
         raise CheckpointError(f"{path} {words}")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def no_model(path: Path) -> str:
     if path.suffix.lower() == ".onnx":
         return "is an ONNX file, which can be written but not read; give the model that it was made of"
     return "is an archive; unpack it and give the model in it" if _members(path) and not is_checkpoint(path) else ""
+
+
+def missing(path: Path) -> str:
+    """Why there is no file of that name."""
+    if path.is_dir():
+        return f"{path} is a folder; give the file in it"
+    return f"there is no model file {path}" + " (a pattern that nothing fits)" * bool(re.search(r"[*?\[]", str(path)))
 
 
 def _head(path: Path) -> bytes:

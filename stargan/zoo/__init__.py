@@ -177,7 +177,8 @@ def _file(name: str, models: Collection[str]) -> Path:
     if os.path.isdir(name):
         raise ZooError(f"{name} is a folder; give the file of a model in it, such as {os.path.join(name, 'model.safetensors')}")
     names = ", ".join([*models, *PUBLISHED])
-    raise ZooError(f"there is no model {name!r}; give a model file, hf:user/name on the Hub, or one of {names}")
+    pattern = " (a pattern that nothing fits)" if re.search(r"[*?\[]", name) else ""
+    raise ZooError(f"there is no model {name!r}{pattern}; give a model file, hf:user/name on the Hub, or one of {names}")
 
 
 def _fan(path: Path) -> FAN:

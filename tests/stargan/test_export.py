@@ -141,3 +141,19 @@ def test_bench_does_without_onnx(monkeypatch: pytest.MonkeyPatch, package: str) 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
     assert bench.exported(model(0.0), torch.zeros(1, 3, 64, 64), torch.zeros(1, 64)) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments,sentence",
+    [
+        (["--device", "mps"], "--device is mps, which this machine has not"),
+        (["--model", "published", "nothing"], "there is no model 'nothing'"),
+        (["--model", "*.ckpt"], "'*.ckpt' (a pattern that nothing fits)"),
+    ],
+)
+def test_what_cannot_be_timed_is_said_at_once(capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("there is such a device here")
+    assert main(["bench", *arguments]) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err and said.err.count("\n") == 1 and not said.out

@@ -396,3 +396,15 @@ def test_what_cannot_be_used_says_what_to_give(tmp_path: Path, kind: str, suffix
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(zoo.ZooError, match=r"is a folder; give the file of a model in it, such as .*model\.safetensors"):
         zoo.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+def test_a_folder_or_a_pattern_is_no_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    for load in (checkpoint.load, checkpoint.load_fan, published.load, published.load_fan):
+        with pytest.raises(checkpoint.CheckpointError, match=f"{name} is a folder; give the file in it"):
+            load(tmp_path / name)
+        with pytest.raises(checkpoint.CheckpointError, match=r"there is no model file .*\* \(a pattern that nothing fits\)"):
+            load(tmp_path / "*")
+    with pytest.raises(zoo.ZooError, match=r"'\*\.ckpt' \(a pattern that nothing fits\)"):
+        zoo.load("*.ckpt")
