@@ -288,3 +288,19 @@ def test_bad_arguments(root: Path, capsys: pytest.CaptureFixture[str], arguments
         code = end.code
     error = capsys.readouterr().err
     assert code == 2 and error.count("\n") == 1 and "push: " in error
+
+
+@pytest.mark.parametrize("how", ["cut", "refused"])
+def test_a_connection_that_breaks_before_it_is_back(hub: Hub, root: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    path = f"/alice/faces/resolve/{1:040x}/model.safetensors"
+    if how == "cut":
+        hub.cut.add(path)
+    else:
+        hub.refuse[path] = 503
+    code, out, error = call(root, capsys, "mine", "alice/faces")
+    sentence = error.splitlines()[-1]
+    assert code == 2 and "alice/faces is uploaded, but does not load back: " in sentence and "found the same" not in out
+    hub.cut.clear()
+    hub.refuse.clear()
+    code, out, error = call(root, capsys, "mine", "alice/faces")
+    assert code == 0 and "brought up to date" in out and out.endswith("found the same\n"), error
