@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Read when the library of threads is loaded, here and in what the tests start: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -26,24 +28,38 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser is slow. With `--dist loadgroup`, tests of one file share a process, and those of the browser share
-    one with each other, and so the page; files with slow tests come first, so that none is left with a long one in the end."""
+    """Whatever needs a browser is slow. These tests come first, then files with other slow ones, so that no process is left with a
+    long one in the end."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: ("browser" not in item.path.parts, item.path not in slow))
 
 
-def _group(item: pytest.Item) -> str:
-    if "browser" in item.path.parts:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, tests that share something share a process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shared(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Shared(config, log)
+
+
+def group(nodeid: str) -> str:
+    """What runs in one process: a file's tests, and those of all files of the browser, which have one page."""
+    path, _, test = nodeid.partition("::")
+    if "browser/" in path:
         return "browser"
-    # What shares an undisturbed call of a command; the others are of `prepare`.
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return f"{item.path.stem} {parameters.get('name', 'prepare')}" if item.path.stem == "test_chaos" else str(item.path)
+    if path.endswith("test_chaos.py"):
+        # They share what an undisturbed call of a command comes to; the other strikes are on `prepare`.
+        killed = re.fullmatch(r".*_by_a_kill\[(.+)\]", test)
+        return f"chaos {killed[1] if killed else 'prepare'}"
+    return path
 
 
 @pytest.fixture(autouse=True)
