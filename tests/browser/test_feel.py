@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 from PIL import Image, ImageOps
-from served import PATIENCE, after, opened, pixels, served, settled, source, to_tab, upload
+from served import PATIENCE, SIDE, WAIT, after, opened, pixels, served, settled, source, to_tab, upload
 from skimage import data
 
 from stargan.files import places
@@ -87,7 +87,7 @@ def test_two_visitors_never_see_each_others_faces(browser: Any, address: str, po
             page.get_by_role("button", name="Next style B").click()
     for page, path in zip(pages, (portrait_file, flipped), strict=True):
         settled(page)
-        own = np.asarray(ImageOps.fit(Image.open(path).convert("RGB"), (128, 128), Image.Resampling.LANCZOS), np.float32)
+        own = np.asarray(ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS), np.float32)
         before = pixels(page, source(page, "#result .before img"))
         assert np.abs(before - own).mean() < 4
     addresses = [set(page.eval_on_selector_all("img", "images => images.map(i => i.src)")) for page in pages]
@@ -143,29 +143,21 @@ def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
 def test_who_has_to_wait_is_told(browser: Any, address: str, portrait_file: Path, tmp_path: Path) -> None:
     page = opened(browser, address)
     page.get_by_role("button", name="The way from A to B").click()
-    portrait = handle_file(str(portrait_file))
-    stop = threading.Event()
-
-    def keep_busy() -> None:
-        client = Client(address, verbose=False)
-        ends = {"domain_a": "man", "style_from_a": "seed", "seed_a": 1, "reference_a": None}
-        ends |= {"domain_b": "woman", "style_from_b": "seed", "seed_b": 2, "reference_b": None}
-        while not stop.is_set():
-            client.predict(
-                source=portrait, psi=1.0, masks=True, aligned=True, way="", seconds=1.0, loop=True, **ends, api_name="/video"
-            )
-
-    threads = [threading.Thread(target=keep_busy) for _ in range(6)]
-    for thread in threads:
-        thread.start()
+    ends = {"domain_a": "man", "style_from_a": "seed", "seed_a": 1, "reference_a": None}
+    ends |= {"domain_b": "woman", "style_from_b": "seed", "seed_b": 2, "reference_b": None}
+    common = {"source": handle_file(str(portrait_file)), "psi": 1.0, "masks": True, "aligned": True, "way": "", "loop": True}
+    client = Client(address, verbose=False)
+    jobs = [client.submit(**common, **ends, seconds=3.0, api_name="/video") for _ in range(6)]
     try:
-        page.wait_for_timeout(3000)
+        deadline = time.monotonic() + 60
+        while not any(job.status().code == Status.IN_QUEUE for job in jobs):
+            assert time.monotonic() < deadline, "nobody waits"
+            page.wait_for_timeout(100)
         page.get_by_role("button", name="Make video").click()
         page.locator("#movie").get_by_text(re.compile(r"queue: \d+/\d+")).wait_for(timeout=30_000)
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        for job in jobs:
+            job.cancel()
     page.context.close()
 
 
@@ -194,3 +186,18 @@ def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
         )  # fmt: skip
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
+
+
+def test_who_waits_for_a_picture_sees_a_place_in_the_queue(browser: Any, address: str) -> None:
+    page = opened(browser, address)
+    joined: list[dict[str, Any]] = []
+    page.on("request", lambda request: joined.append(request.post_data_json) if "/queue/join" in request.url else None)
+    slider = page.locator("#position input[type=range]").first
+    after(page, lambda: slider.fill("0.25"))
+    assert page.locator("#status").get_by_text("queue:").count() == 0, "a moment is no waiting"
+    # What the slider asks for, from many others: the first of the requests, which its picture follows.
+    for i in range(150):
+        page.request.post(f"{address}/gradio_api/queue/join", data=joined[0] | {"session_hash": f"other-{i}"})
+    slider.fill("0.75")
+    page.locator("#status").get_by_text(re.compile(r"queue: \d+/\d+")).wait_for(timeout=WAIT)
+    page.context.close()
