@@ -8,7 +8,7 @@ import io
 import struct
 import urllib.parse
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 import pillow_heif
@@ -116,17 +116,26 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
             raise ImageError(f"{name} is broken or cut off; save it again or use another picture") from None
 
 
+def is_data_uri(source: object) -> TypeGuard[str]:
+    return isinstance(source, str) and source.startswith("data:")
+
+
+def of_data_uri(uri: str) -> bytes:
+    """What a data URI holds; ImageError where that is nothing."""
+    head, comma, body = uri.partition(",")
+    try:
+        content = base64.b64decode(body, validate=True) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(body)
+    except (binascii.Error, ValueError):
+        content = b""
+    if not comma or not content:
+        raise ImageError("the data URI holds no picture; it goes data:image/png;base64,...")
+    return content
+
+
 def _opened(source: str | Path | bytes | BinaryIO) -> tuple[str, str | Path | BinaryIO]:
     """What to call a source in a sentence, and what Pillow opens."""
-    if isinstance(source, str) and source.startswith("data:"):
-        head, comma, body = source.partition(",")
-        try:
-            content = base64.b64decode(body, validate=True) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(body)
-        except (binascii.Error, ValueError):
-            content = b""
-        if not comma or not content:
-            raise ImageError("the data URI holds no picture; it goes data:image/png;base64,...")
-        return "the data URI", io.BytesIO(content)
+    if is_data_uri(source):
+        return "the data URI", io.BytesIO(of_data_uri(source))
     if isinstance(source, str | Path):
         return Path(source).name or str(source), source
     return "this file", io.BytesIO(source) if isinstance(source, bytes) else source

@@ -10,10 +10,13 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles
+from stargan.faces.squares import ALL
+from stargan.media.reading import is_data_uri, of_data_uri
 from stargan.ui.folder import Folder
 from stargan.ui.grid import Order, Sheet
 from stargan.ui.leaving import watched
 from stargan.ui.library import Library
+from stargan.ui.photograph import put_back
 from stargan.ui.scene import Scene
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Keep, SourceChoice, StyleChoice
 from stargan.ui.way import STEPS, VIDEOS, film, side_by_side
@@ -21,6 +24,7 @@ from stargan.ui.words import refusal
 from stargan.ui.work import Work
 
 MARK = {"_type": "gradio.FileData"}  # by which clients know a file
+File = dict | str | None  # as a client uploads it, or as a data URI
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,18 @@ class Endpoints:
             gr.api(endpoint, api_name=endpoint.__name__)
         gr.api(self.video, api_name="video", **VIDEOS)
 
-    def given(self, file: dict[str, Any] | None) -> str | None:
-        """The path of a file that a caller has uploaded; ValueError for any other."""
+    def given(self, file: dict[str, Any] | str | None) -> str | None:
+        """The path of a file that a caller has uploaded, or given as a data URI; ValueError for any other."""
         if file is None:
             return None
-        path = file.get("path")
+        said = {"url": file} if isinstance(file, str) else file
+        path, uri = said.get("path"), said.get("url")
+        if path is None and is_data_uri(uri):
+            target = self.folder.new("given")
+            target.write_bytes(of_data_uri(uri))
+            return str(target)
         if not isinstance(path, str) or not self.folder.holds(path):
-            raise ValueError("a picture has to be uploaded first, as handle_file of gradio_client does")
+            raise ValueError("a picture has to be uploaded first, as handle_file of gradio_client does, or come as a data URI")
         return path
 
     def made(self, picture: Image.Image, name: str) -> dict[str, Any]:
@@ -60,7 +69,7 @@ class Endpoints:
         return {"path": path, "orig_name": path.rsplit("/", 1)[-1], "meta": MARK}
 
     def scene(
-        self, model: str, source: dict[str, Any] | None, aligned: bool, ends: Sequence[StyleChoice], keep: Keep, psi: float,
+        self, model: str, source: File, aligned: bool | None, face: int | None, ends: Sequence[StyleChoice], keep: Keep, psi: float,
         x: float,
     ) -> Scene:  # fmt: skip
         model = model or self.library.default
@@ -71,78 +80,95 @@ class Endpoints:
         )  # fmt: skip
         if not 0 <= x <= 1:
             raise ValueError(f"the position is {x}; it has to be from 0 (style A) to 1 (style B)")
-        return Scene(model, SourceChoice(self.given(source), aligned), (*known, *known), x, 0.0, psi, keep)
+        aligned = studio.aligns if aligned is None else aligned
+        if face is not None and not aligned:
+            raise ValueError("a face is chosen where faces are sought; give aligned=True, or leave the face out")
+        return Scene(model, SourceChoice(self.given(source), aligned, face), (*known, *known), x, 0.0, psi, keep)
 
-    def end(self, domain: str, style_from: str, seed: float, reference: dict[str, Any] | None, pasted: str = "") -> StyleChoice:
+    def result(self, scene: Scene, paste: bool, every: bool) -> tuple[Image.Image, Image.Image]:
+        """What is before and after: squares, or the photograph where the result is put back."""
+        if not paste:
+            made = self.work.picture(scene)
+            return made.source, made.image
+        if scene.source.path is not None and not scene.source.aligned:
+            raise ValueError("without alignment there is no face to put back; give aligned=True, or leave paste out")
+        return put_back(self.work, scene, every)
+
+    def end(self, domain: str, style_from: str, seed: float, reference: File, pasted: str = "") -> StyleChoice:
         if style_from not in (SEED, REFERENCE, PASTED):
             raise ValueError(f"a style cannot be from {style_from!r}; choose {SEED}, {REFERENCE} or {PASTED}")
         return StyleChoice(domain, style_from, seed, self.given(reference), pasted)
 
     def translate(
-        self, source: dict | None = None, domain: str = "", style_from: str = SEED, seed: int = 0, psi: float = 1.0,
-        reference: dict | None = None, masks: bool = True, aligned: bool = True, pasted: str = "", model: str = "",
+        self, source: File = None, domain: str = "", style_from: str = SEED, seed: int = 0, psi: float = 1.0,
+        reference: File = None, masks: bool = True, aligned: bool | None = None, pasted: str = "", model: str = "",
         keep_eyes: bool = True, keep_brows: bool = True, keep_nose: bool = True, keep_mouth: bool = True, keep_jaw: bool = True,
         eyes: float = 1.0, brows: float = 1.0, nose: float = 1.0, mouth: float = 1.0, jaw: float = 1.0,
-        likeness: float = Keep.likeness,
+        likeness: float = Keep.likeness, face: int | str | None = None, paste: bool = False,
     ) -> tuple[list, dict, dict | None, str, str]:  # fmt: skip
-        """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style."""
+        """Translates a portrait. Returns source and result, the aligned source, the mask over it, how long it took, the style. With
+        paste, source and result are the whole photograph; face is then a number from the left, or `all`."""
         weights = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "jaw": jaw}
         on = {"eyes": keep_eyes, "brows": keep_brows, "nose": keep_nose, "mouth": keep_mouth, "jaw": keep_jaw}
         keep = Keep(masks, {part: weight if on[part] else 0.0 for part, weight in weights.items()}, likeness)
         try:
             end = self.end(domain, style_from, seed, reference, pasted)
-            scene = self.scene(model, source, aligned, (end, end), keep, psi, 0.0)
+            every = face == ALL
+            if every and not paste:
+                raise ValueError("all faces are translated where they are put back; give paste=True, or a face by its number")
+            scene = self.scene(model, source, aligned, None if every else _number(face), (end, end), keep, psi, 0.0)
             studio = self.library.get(scene.model)
             made = self.work.picture(scene)
+            before, after = self.result(scene, paste, every)
             over = self.work.overlay(scene)
             words = "  \n".join([made.words, *made.notes])
             text = styles.to_json(made.style, studio.model, scene.domain)
         except ValueError as error:
             raise refusal(error) from None
-        before = self.made(made.source, "source")
         kept = self.made(over, "kept") if over is not None else None
-        return [before, self.made(made.image, "result")], before, kept, words, text
+        square = self.made(made.source, "source")
+        return [self.made(before, "before") if paste else square, self.made(after, "result")], square, kept, words, text
 
     def interpolate(
-        self, source: dict | None = None, position: float = 0.5, psi: float = 1.0, masks: bool = True, aligned: bool = True,
-        model: str = "", domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
-        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
-        likeness: float = Keep.likeness,
+        self, source: File = None, position: float = 0.5, psi: float = 1.0, masks: bool = True, aligned: bool | None = None,
+        model: str = "", domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: File = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: File = None,
+        likeness: float = Keep.likeness, face: int | None = None, paste: bool = False,
     ) -> dict:  # fmt: skip
-        """The source in the style at `position`, 0 for style A to 1 for style B."""
+        """The source in the style at `position`, 0 for style A to 1 for style B; with paste, in its photograph."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, position)
-            return self.made(self.work.picture(scene).image, "between")
+            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, position)
+            return self.made(self.result(scene, paste, every=False)[1], "between")
         except ValueError as error:
             raise refusal(error) from None
 
     def strip(
-        self, source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
-        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
-        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
-        likeness: float = Keep.likeness,
+        self, source: File = None, psi: float = 1.0, masks: bool = True, aligned: bool | None = None, model: str = "",
+        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: File = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: File = None,
+        likeness: float = Keep.likeness, face: int | None = None,
     ) -> dict:  # fmt: skip
         """Nine steps from style A to style B, side by side."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, 0.5)
+            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, 0.5)
             return self.made(side_by_side(self.work.steps(scene, STEPS)), "strip")
         except ValueError as error:
             raise refusal(error) from None
 
     def video(
         self, request: gr.Request,
-        source: dict | None = None, psi: float = 1.0, masks: bool = True, aligned: bool = True, model: str = "",
+        source: File = None, psi: float = 1.0, masks: bool = True, aligned: bool | None = None, model: str = "",
         way: str = "", seconds: float = 1.0, loop: bool = False,
-        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: dict | None = None,
-        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: dict | None = None,
-        likeness: float = Keep.likeness,
+        domain_a: str = "", style_from_a: str = SEED, seed_a: int = 1, reference_a: File = None,
+        domain_b: str = "", style_from_b: str = SEED, seed_b: int = 2, reference_b: File = None,
+        likeness: float = Keep.likeness, face: int | None = None,
     ) -> dict:  # fmt: skip
         """A video from style A over further seeds (`7, woman:12`) to style B, the source beside it."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, ends, Keep(masks, likeness=likeness), psi, 0.5)
+            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, 0.5)
             with self.work.visitors.work(request) as stay:
                 return self.file(film(self.work, scene, way, seconds, loop, self.folder.new("stargan.mp4"), stay))
         except ValueError as error:
@@ -150,8 +176,9 @@ class Endpoints:
 
     def grid(
         self, request: gr.Request,
-        sources: list[dict] | None = None, domain: str = "", style_from: str = SEED, count: int = 5, seed: int = 0,
-        psi: float = 1.0, references: list[dict] | None = None, masks: bool = True, aligned: bool = True, model: str = "",
+        sources: list[dict | str] | None = None, domain: str = "", style_from: str = SEED, count: int = 5, seed: int = 0,
+        psi: float = 1.0, references: list[dict | str] | None = None, masks: bool = True, aligned: bool | None = None,
+        model: str = "",
         likeness: float = Keep.likeness,
     ) -> tuple[dict, str]:  # fmt: skip
         """Every source in every style, and a sentence on which were left out."""
@@ -160,11 +187,18 @@ class Endpoints:
             files, shown = ([str(self.given(file)) for file in given or []] for given in (sources, references))
             studio = self.library.get(model)
             order = Order(
-                model, files, domain or studio.domains[-1], style_from, count, seed, psi, shown, masks, aligned,
-                studio.checked(likeness),
+                model, files, domain or studio.domains[-1], style_from, count, seed, psi, shown, masks,
+                studio.aligns if aligned is None else aligned, studio.checked(likeness),
             )  # fmt: skip
             with self.work.visitors.work(request) as stay:
                 *_, (sheet, words) = watched(self.sheets(order), stay)
             return self.made(sheet, "grid"), words
         except ValueError as error:
             raise refusal(error) from None
+
+
+def _number(face: int | str | None) -> int | None:
+    """A face's number; ValueError for anything else."""
+    if face is None or (isinstance(face, int) and not isinstance(face, bool)):
+        return face
+    raise ValueError(f"the face is {face!r}; give its number from the left, from 1 on")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,10 +12,16 @@ from PIL import Image
 from stargan.faces.paste import paste
 from stargan.media import images
 from stargan.ui.result import Result
+from stargan.ui.scene import Scene
 from stargan.ui.translate import Translate, quiet
 from stargan.ui.words import refusal
+from stargan.ui.work import Work
 
 SIDE = 900  # px, of the picture on the page
+
+
+class Nowhere(ValueError):
+    """There is no place in the photograph that the result could go back to."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,15 @@ class Photograph:
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         for happened in (opened.then, self.view.result.viewer.rest):
             happened(self.show, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.whole, **quiet())
-        self.download.click(
-            self.save, inputs_kwargs=self.view.inputs, outputs=self.view.result.saver, **quiet(trigger_mode="once")
-        )
+        self.view.source.photo.change(lambda: None, None, self.whole, **quiet())
+        self.download.click(self.save, inputs_kwargs=self.view.inputs, outputs=self.view.result.saver, **quiet(trigger_mode="once"))
 
     def make(self, values: dict[str, Any]) -> Image.Image:
         """The photograph at its own size; a ValueError says what is wrong."""
         scene = self.view.read(values)
-        studio = self.view.work.library.get(scene.model)
-        face = studio.prepare(scene.source).face
-        if face is None:
-            raise ValueError("without alignment there is no face to put back; switch it on above")
-        made = self.view.work.picture(scene).image
-        return paste(images.read(str(scene.source.path)), made, face.landmarks, studio.model.frame)
+        if not scene.source.aligned:
+            raise Nowhere("without alignment there is no face to put back; switch it on above")
+        return put_back(self.view.work, scene)[1]
 
     def show(self, shown: bool, **values: Any) -> Any:
         scene = self.view.read(values)
@@ -64,12 +67,31 @@ class Photograph:
             made = self.make(values)
             made.thumbnail((SIDE, SIDE))
             return made
-        except ValueError as error:
+        except Nowhere as error:
             gr.Info(refusal(error).message, title="")
             return None
+        except ValueError:
+            return None  # the status says why
 
     def save(self, **values: Any) -> dict[str, str]:
         try:
             return Result.handed(self.view.result.save(self.make(values), "photograph"))
         except ValueError as error:
             raise refusal(error) from None
+
+
+def put_back(work: Work, scene: Scene, every: bool = False) -> tuple[Image.Image, Image.Image]:
+    """The photograph that an aligned source was cut from, and the same with its face translated, or every face in turn; ValueErrors
+    as in `Studio.prepare`."""
+    studio = work.library.get(scene.model)
+    studio.prepare(scene.source)  # says what is wrong with it
+    content = Path(str(scene.source.path)).read_bytes()
+    result = photograph = images.read(content)
+    sources = [scene.source]
+    if every:
+        sources = [replace(scene.source, face=number) for number in range(1, len(studio.faces(content, photograph)) + 1)]
+    for source in sources:
+        face = studio.prepare(source).face
+        assert face is not None
+        result = paste(result, work.picture(replace(scene, source=source)).image, face.landmarks, studio.model.frame)
+    return photograph, result

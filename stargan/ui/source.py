@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan.faces.align import square
+from stargan.faces.frame import AlignError
 from stargan.media import images
 from stargan.ui.folder import Folder
 from stargan.ui.library import Library
@@ -37,6 +38,12 @@ def examples(library: Library) -> dict[Path, str]:
     return found | {path: f"painting: {name}" for name, path in shown}
 
 
+def align_state(studio: Studio) -> dict[str, Any]:
+    """How the switch for alignment stands for a model: where it knows no faces, off, and saying why."""
+    off = f"{studio.on_alignment} Switch it on where pictures show a face that is to be found."
+    return {"value": studio.aligns, "info": "Off: the picture's central square is used as it is." if studio.aligns else off}
+
+
 def _name(path: Path) -> str:
     """Of the file 1-two-words.webp: two words."""
     return path.stem.partition("-")[2].replace("-", " ")
@@ -44,7 +51,8 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it."""
+    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. faced: whether the model
+    that was chosen last knows faces."""
 
     library: Library
     folder: Folder
@@ -54,6 +62,7 @@ class Source:
     files: tuple[Path, ...]
     faces: gr.HTML
     chosen: gr.State
+    faced: gr.State
     note: gr.Markdown
 
     @classmethod
@@ -66,11 +75,10 @@ class Source:
                 opened = [Image.open(path).convert("RGB") for path in known]
                 offered = tile_row(tiles(opened, list(known.values()), 0), "Examples", "examples")
                 faces = tile_row(None, "Faces in this picture", "faces")
-                aligned = gr.Checkbox(
-                    True, label="Align the face", elem_id="align", info="Off: the picture's central square is used as it is."
-                )
+                aligned = gr.Checkbox(label="Align the face", elem_id="align", **align_state(library.get(library.default)))
                 note = gr.Markdown("", elem_id="source-note")
-        return cls(library, folder, box, aligned, offered, tuple(known), faces, gr.State(("", None)), note)
+        states = gr.State(("", None)), gr.State(library.get(library.default).aligns)
+        return cls(library, folder, box, aligned, offered, tuple(known), faces, *states, note)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -88,7 +96,8 @@ class Source:
 
     def wire(self, model: gr.Dropdown) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        self.offered.select(self.take, None, [self.photo, self.aligned], **quiet)
+        self.offered.select(self.take, model, [self.photo, self.aligned], **UNCHECKED, **quiet)
+        model.change(self.follow, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
         self.photo.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
         self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
         gr.on(
@@ -101,11 +110,17 @@ class Source:
             **quiet,
         )
 
-    def take(self, event: gr.SelectData) -> Any:
+    def take(self, model: str, event: gr.SelectData) -> Any:
         """The example that was clicked."""
         if not 0 <= event.index < len(self.files):
             return gr.skip()
-        return str(self.files[event.index]), True
+        return str(self.files[event.index]), self.library.get(model).aligns
+
+    def follow(self, model: str, before: bool) -> tuple[Any, bool]:
+        """The switch for another model; where both know faces, or neither does, it stays as it is. before: whether the last did."""
+        studio = self.library.get(model)
+        state = align_state(studio)
+        return gr.update(**state) if studio.aligns != before else gr.update(info=state["info"]), studio.aligns
 
     @staticmethod
     def choose(photo: dict[str, Any] | None, event: gr.SelectData) -> Any:
@@ -120,16 +135,19 @@ class Source:
         try:
             studio = self.library.get(model)
             prepared = studio.prepare(source)
-            shown = gr.skip() if source.path.lower().endswith(SHOWN) else self.shown(source.path)
-            return "  \n".join(prepared.notes), shown, self.offer(source, prepared) if source.aligned else none
+            return "  \n".join(prepared.notes), self.shown(source.path), self.offer(studio, source, prepared)
+        except AlignError as error:
+            return sentence(error), self.shown(source.path), none  # it was looked at, so it is shown
         except ValueError as error:
             return sentence(error), gr.skip(), none
 
     @staticmethod
-    def offer(source: SourceChoice, prepared: Prepared) -> dict[str, Any]:
+    def offer(studio: Studio, source: SourceChoice, prepared: Prepared) -> dict[str, Any]:
         """The faces to choose from, where there are several."""
+        if prepared.face is None:
+            return tiles([], [])
         content = Path(str(source.path)).read_bytes()
-        faces = Studio.faces(content)
+        faces = studio.faces(content)
         if len(faces) < 2:
             return tiles([], [])
         picture = images.read(content)
@@ -137,10 +155,10 @@ class Source:
         crops = [square(picture, face, SMALL)[0] for face in faces]
         return tiles(crops, [f"face {i} from the left" for i in range(1, len(faces) + 1)], position)
 
-    def shown(self, path: str) -> str:
-        """The picture in a file of any kind, as one that browsers show."""
+    def shown(self, path: str) -> Any:
+        """The picture in a file of any kind, as one that browsers show, where they would not show that file."""
+        if path.lower().endswith(SHOWN):
+            return gr.skip()
         target = self.folder.new("source.png")
         images.read(path).save(target, compress_level=1)
         return str(target)
-
-

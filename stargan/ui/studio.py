@@ -19,6 +19,7 @@ from torch import Tensor
 from stargan import blending, styles
 from stargan.faces.align import find_all, square, warm_up
 from stargan.faces.find import Face, largest
+from stargan.faces.squares import aligner_for
 from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Encoded, Translator
@@ -100,7 +101,7 @@ class Lately(Generic[Value]):
         return value
 
 
-FACES: Lately[list[Face]] = Lately()  # by the picture's content: they are the same for all models
+FACES: Lately[list[Face]] = Lately()  # by the picture's content and the aligner: they are the same for all models
 
 
 class Studio:
@@ -110,6 +111,9 @@ class Studio:
         """threads: of this process, 0 for as many as are fastest. compiled: whether to compile in the background."""
         self.model = model
         self.has_masks = model.fan is not None and model.config.w_hpf > 0
+        # Whether sources are aligned unless a person says otherwise, by what they are where they are, and what is to be said of it.
+        found, self.on_alignment = aligner_for(model)
+        self.aligns, self.aligner = found is not None, found or "fan-68"
         self._prepared: Lately[Prepared] = Lately()
         self._encoded: Lately[Encoded] = Lately()
         if zero.ACTIVE:
@@ -155,16 +159,16 @@ class Studio:
         if source.aligned:
             face = _chosen(self.faces(content, picture), source.face)
             image, notes = square(picture, face, size, self.model.frame)
-            prepared = Prepared(image, notes, face)
+            prepared = Prepared(image, (self.on_alignment, *notes) if self.aligns and self.on_alignment else notes, face)
         else:
             prepared = Prepared(images.centre_crop(picture, size), ())
         return self._prepared.put(key, prepared)
 
-    @staticmethod
-    def faces(content: bytes, picture: Image.Image | None = None) -> list[Face]:
+    def faces(self, content: bytes, picture: Image.Image | None = None) -> list[Face]:
         """The faces of a picture from left to right, one at least; picture: what was read of it already. Errors as in `prepare`."""
-        key = hashlib.sha256(content).hexdigest()
-        return FACES.get(key) or FACES.put(key, find_all(images.read(content) if picture is None else picture))
+        key = hashlib.sha256(content).hexdigest(), self.aligner
+        known = FACES.get(key)
+        return known or FACES.put(key, find_all(images.read(content) if picture is None else picture, backend=self.aligner))
 
     def encode(self, source: SourceChoice, keep: Keep) -> Encoded:
         """The source, ready for any style; errors as in `prepare`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.request
 from pathlib import Path
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
+from served import SIDE
+from skimage import data
 
 from stargan.files import places
+from stargan.media.images import centre_crop
 from stargan.ui.source import EXAMPLES
 
 
@@ -64,10 +68,86 @@ def test_the_endpoints_of_interpolation(address: str, portrait_file: Path) -> No
     first, last = (np.asarray(Image.open(path).convert("RGB"), np.float32) for path in pictures)
     assert np.abs(first - last).mean() > 3
     with Image.open(client.predict(**common, **ends, api_name="/strip")) as strip:
-        assert strip.size == (9 * 128, 128)
+        assert strip.size == (9 * SIDE, SIDE)
     movie = client.predict(way="", seconds=0.2, loop=False, **common, **ends, api_name="/video")
     with av.open(movie["video"] if isinstance(movie, dict) else movie) as file:
         assert sum(1 for _ in file.decode(video=0)) == 6
+
+
+def pixels(path: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"), np.float32)
+
+
+@pytest.fixture
+def two(portrait_file: Path, tmp_path: Path) -> Path:
+    """Two people beside each other, as a photograph that says it is to be turned."""
+    both = Image.new("RGB", (900, 450))
+    both.paste(Image.open(portrait_file).resize((450, 450)), (0, 0))
+    both.paste(Image.open(min(EXAMPLES.glob("*.webp"))).convert("RGB").resize((450, 450)), (450, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    both.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "two.jpg", quality=95, exif=exif)
+    return tmp_path / "two.jpg"
+
+
+def test_a_face_is_chosen_and_put_back(address: str, two: Path) -> None:
+    client = Client(address, verbose=False)
+    source = handle_file(str(two))
+    squares = [client.predict(source=source, seed=1, face=face, api_name="/translate")[1] for face in (1, 2)]
+    assert np.abs(pixels(squares[0]) - pixels(squares[1])).mean() > 10
+    photographs = {}
+    for face in (1, 2, "all"):
+        (before, after), *_ = client.predict(source=source, seed=1, face=face, paste=True, api_name="/translate")
+        changed = np.abs(pixels(after) - pixels(before))
+        assert changed.shape == (450, 900, 3)
+        photographs[face] = [half.mean() > 0.5 for half in (changed[:, :450], changed[:, 450:])]
+    assert photographs == {1: [True, False], 2: [False, True], "all": [True, True]}
+    between = pixels(client.predict(source=source, face=2, paste=True, api_name="/interpolate"))
+    assert between.shape == (450, 900, 3) and np.abs(between - pixels(before))[:, :450].mean() < 0.5
+    refused = {
+        "no face 3 in this picture; it has 2": {"face": 3},
+        "no face 0 in this picture": {"face": 0, "paste": True},
+        "give paste=True, or a face by its number": {"face": "all"},
+        "the face is 'left'": {"face": "left"},
+        "no face to put back; give aligned=True": {"paste": True, "aligned": False},
+        "give aligned=True, or leave the face out": {"face": 1, "aligned": False},
+        "here is no source yet": {"source": None, "paste": True},
+    }
+    for sentence, values in refused.items():
+        with pytest.raises(Exception, match=sentence if sentence[0] != "t" else f"[Tt]{sentence[1:]}"):
+            client.predict(**{"source": source} | values, api_name="/translate")
+
+
+def test_a_data_uri_is_a_picture(address: str, portrait_file: Path) -> None:
+    client = Client(address, verbose=False)
+    uri = f"data:image/jpeg;base64,{base64.b64encode(portrait_file.read_bytes()).decode()}"
+    made = [
+        pixels(client.predict(source=source, seed=1, api_name="/translate")[0][1])
+        for source in (handle_file(str(portrait_file)), uri, {"url": uri})
+    ]
+    assert np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
+    sheet, _ = client.predict(sources=[uri], references=[uri], style_from="reference", api_name="/grid")
+    assert pixels(sheet).shape[0] == 2 * len(made[0])
+    for bad, sentence in (
+        ("data:image/png;base64,??", "data URI holds no picture"),
+        ("https://example.org/a.png", "uploaded first"),
+    ):
+        with pytest.raises(Exception, match=sentence):
+            client.predict(source=bad, api_name="/translate")
+
+
+def test_a_model_that_knows_no_faces_takes_the_middle(address: str, animals: str, tmp_path: Path) -> None:
+    client = Client(address, verbose=False)
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+    cat = handle_file(str(tmp_path / "cat.png"))
+    (_, made), middle, *_ = client.predict(source=cat, model=animals, api_name="/translate")
+    assert np.abs(pixels(middle) - np.asarray(centre_crop(Image.fromarray(data.chelsea()), 64))).mean() < 1
+    assert pixels(made).shape == (64, 64, 3)
+    with pytest.raises(Exception, match="No face was found"):
+        client.predict(source=cat, model=animals, aligned=True, api_name="/translate")
+    with pytest.raises(Exception, match="No face was found"):
+        client.predict(source=cat, api_name="/translate")
 
 
 def test_another_models_domains_are_known(address: str, portrait_file: Path, animals: str) -> None:
@@ -86,7 +166,7 @@ def test_no_other_file_of_the_machine_is_opened(address: str) -> None:
         Client(address, verbose=False).predict(source={"path": picture}, api_name="/translate")
     # As no client would write it, which uploads what it calls a file.
     file = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
-    values = [file, "", "seed", 0, 1.0, None, True, True, "", "", *[True] * 5, *[1.0] * 6]
+    values = [file, "", "seed", 0, 1.0, None, True, True, "", "", *[True] * 5, *[1.0] * 6, None, False]
     request = urllib.request.Request(
         f"{address}/gradio_api/call/translate", json.dumps({"data": values}).encode(), {"Content-Type": "application/json"}
     )

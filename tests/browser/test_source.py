@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from served import RESULT, after, launched, opened, pixels, settled, source, to_tab, upload
+from served import RESULT, SIDE, after, launched, opened, pixels, settled, source, to_tab, upload
 from skimage import data
 
 from stargan.ui.source import EXAMPLES
@@ -24,22 +24,26 @@ def test_one_source_for_all_tabs(page: Any, portrait_file: Path) -> None:
     page.get_by_role("button", name="Make grid").click()
     page.get_by_text("1 of 1 sources").wait_for(timeout=90_000)
     sheet = pixels(page, source(page, "#grid-result img"))
-    assert sheet.shape == (2 * 128, 6 * 128, 3)
-    assert np.abs(sheet[128:, :128] - own).mean() < 4  # the viewer's is compressed
+    assert sheet.shape == (2 * SIDE, 6 * SIDE, 3)
+    assert np.abs(sheet[SIDE:, :SIDE] - own).mean() < 4  # the viewer's is compressed
 
 
-def test_an_example_is_taken(page: Any) -> None:
+def test_an_example_is_taken(page: Any, portrait_file: Path) -> None:
     first = settled(page)
     shown = after(page, lambda: page.locator("#examples .tiles button").nth(1).click())
     assert np.abs(shown - first).mean() > 1
-    page.locator("#examples .tiles button[aria-pressed=true]").nth(0).wait_for()
+    marked = page.locator("#examples .tiles button[aria-pressed=true]")
+    assert marked.count() == 1
+    assert page.locator("#examples .tiles button").nth(1).get_attribute("aria-pressed") == "true"
+    after(page, lambda: upload(page, portrait_file))
+    marked.wait_for(state="detached")
 
 
 def test_alignment_can_be_switched_off(page: Any, portrait_file: Path) -> None:
     aligned = after(page, lambda: upload(page, portrait_file))
     square = after(page, lambda: page.get_by_label("Align the face").uncheck())
     assert np.abs(square - aligned).mean() > 5
-    whole = np.asarray(Image.fromarray(data.astronaut()).resize((128, 128), Image.Resampling.LANCZOS), np.float32)
+    whole = np.asarray(Image.fromarray(data.astronaut()).resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float32)
     assert np.abs(pixels(page, source(page, BEFORE)) - whole).mean() < 8  # the upload and the viewer's are compressed
 
 
@@ -76,7 +80,7 @@ def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) 
     box.get_by_text("Click to Access Webcam").click()
     box.get_by_label("capture photo").wait_for()
     page.wait_for_function("document.querySelector('#source video').videoWidth == 640")
-    assert after(page, lambda: box.get_by_label("capture photo").click()).shape == (128, 128, 3)
+    assert after(page, lambda: box.get_by_label("capture photo").click()).shape == (SIDE, SIDE, 3)
     assert "No face" not in page.locator("#source-note").inner_text()
     camera.close()
 
@@ -101,7 +105,64 @@ def test_after_a_refused_upload_nothing_is_left_of_the_last_person(page: Any, po
     page.locator("#status").get_by_text("No face was found").wait_for()
     assert not page.locator(RESULT).is_visible()
     shown = after(page, lambda: page.get_by_label("Align the face").uncheck())
-    assert shown.shape == (128, 128, 3)
+    assert shown.shape == (SIDE, SIDE, 3)
+
+
+def test_nothing_of_either_person_stays_after_a_refused_picture(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    after(page, lambda: upload(page, portrait_file))
+    for name in ("Back in the photograph", "The way from A to B", "What is kept", "Style as JSON", "Back to the source"):
+        page.get_by_role("button", name=name).click()
+    page.get_by_role("button", name="Reconstruct").click()
+    made = ("#whole img[src]", "#strip img[src]", "#again img[src]", "#kept img[src]")
+    for box in made:
+        page.locator(box).first.wait_for(state="attached")  # those further down are loaded when they come into view
+    assert "style" in page.locator("#style-json textarea").input_value()
+    Image.new("RGB", (400, 300), "black").save(tmp_path / "black.png")
+    upload(page, tmp_path / "black.png")
+    page.locator("#status").get_by_text("No face was found").wait_for()
+    for box in (*made, f"{RESULT}[src]", f"{BEFORE}[src]", "#offered-a .tiles button", "#offered-b .tiles button"):
+        page.locator(box).first.wait_for(state="detached")
+    page.wait_for_function("document.querySelector('#style-json textarea').value == ''")
+    # What was looked at is the only picture, beside the examples.
+    addresses = page.locator("img:visible").evaluate_all("all => all.map(i => i.closest('#examples') ? '' : i.src).filter(a => a)")
+    assert len(addresses) == 1 and pixels(page, addresses[0]).max() == 0
+    # A picture that can be used brings its own.
+    after(page, lambda: upload(page, portrait_file))
+    for box in made[:2] + made[3:]:
+        page.locator(box).first.wait_for(state="attached")
+    assert not page.locator(made[2]).count()
+
+
+def test_a_picture_without_a_face_is_shown_as_it_was_looked_at(page: Any, tmp_path: Path) -> None:
+    settled(page)
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.tiff")
+    upload(page, tmp_path / "coffee.tiff")
+    page.locator("#source-note").get_by_text("No face was found").wait_for()
+    page.wait_for_function("(i => i && i.naturalWidth == 600)(document.querySelector('#source img'))", timeout=60_000)
+
+
+def test_alignment_stands_off_where_the_model_knows_no_faces(page: Any, animals: str, tmp_path: Path) -> None:
+    settled(page)
+    switch = page.get_by_label("Align the face")
+    Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
+
+    def choose(model: str) -> None:
+        page.locator("#model input").click()
+        page.get_by_role("option", name=model, exact=True).click()
+
+    first = page.locator("#model input").input_value()
+    choose(animals)
+    page.locator("#align").get_by_text("This model knows no faces").wait_for()
+    page.wait_for_function("!document.querySelector('#align input').checked")
+    assert after(page, lambda: upload(page, tmp_path / "cat.png")).shape == (64, 64, 3)
+    # It can be switched on all the same, and an example leaves it as the model has it.
+    switch.check()
+    page.locator("#status").get_by_text("No face was found").wait_for()
+    page.locator("#examples .tiles button").nth(1).click()
+    page.wait_for_function("!document.querySelector('#align input').checked")
+    choose(first)
+    page.locator("#align").get_by_text("central square is used as it is").wait_for()
+    page.wait_for_function("document.querySelector('#align input').checked")
 
 
 def test_one_of_several_faces_is_chosen(page: Any, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ function show() {
   }
   handle.hidden = !(shown.before && shown.after);
   clearTimeout(resting);
-  if (shown.after) resting = setTimeout(() => trigger("rest"), REST);
+  // Where there is no picture, nothing of the last one may stay either.
+  resting = setTimeout(() => trigger("rest"), shown.after ? REST : 0);
 }
 
 for (const img of [before, after]) img.addEventListener("load", fit);
