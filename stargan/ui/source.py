@@ -52,7 +52,7 @@ def _name(path: Path) -> str:
 @dataclass(frozen=True)
 class Source:
     """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. faced: whether the model
-    that was chosen last knows faces."""
+    that was chosen last knows faces. readable: a picture of the source for browsers that cannot show its file."""
 
     library: Library
     folder: Folder
@@ -63,6 +63,7 @@ class Source:
     faces: gr.HTML
     chosen: gr.State
     faced: gr.State
+    readable: gr.State
     note: gr.Markdown
 
     @classmethod
@@ -77,7 +78,7 @@ class Source:
                 faces = tile_row(None, "Faces in this picture", "faces")
                 aligned = gr.Checkbox(label="Align the face", elem_id="align", **align_state(library.get(library.default)))
                 note = gr.Markdown("", elem_id="source-note")
-        states = gr.State(("", None)), gr.State(library.get(library.default).aligns)
+        states = gr.State(("", None)), gr.State(library.get(library.default).aligns), gr.State("")
         return cls(library, folder, box, aligned, offered, tuple(known), faces, *states, note)
 
     @property
@@ -96,6 +97,8 @@ class Source:
 
     def wire(self, model: gr.Dropdown) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        # Whatever is told to the box itself is a change of it, even nothing: `look` would follow itself for ever.
+        self.readable.change(lambda path: path, self.readable, self.photo, **quiet)
         self.offered.select(self.take, model, [self.photo, self.aligned], **UNCHECKED, **quiet)
         model.change(self.follow, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
         self.photo.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
@@ -104,7 +107,7 @@ class Source:
             [*self.changes, model.change],
             self.look,
             inputs_kwargs=self.inputs | {"model": model},
-            outputs=[self.note, self.photo, self.faces],
+            outputs=[self.note, self.readable, self.faces],
             trigger_mode="always_last",
             **UNCHECKED,
             **quiet,
