@@ -85,11 +85,8 @@ class Endpoints:
             raise ValueError("a face is chosen where faces are sought; give aligned=True, or leave the face out")
         return Scene(model, SourceChoice(self.given(source), aligned, face), (*known, *known), x, 0.0, psi, keep)
 
-    def result(self, scene: Scene, paste: bool, every: bool) -> tuple[Image.Image, Image.Image]:
-        """What is before and after: squares, or the photograph where the result is put back."""
-        if not paste:
-            made = self.work.picture(scene)
-            return made.source, made.image
+    def pasted(self, scene: Scene, every: bool) -> tuple[Image.Image, Image.Image]:
+        """The photograph before and after the result is put back."""
         if scene.source.path is not None and not scene.source.aligned:
             raise ValueError("without alignment there is no face to put back; give aligned=True, or leave paste out")
         return put_back(self.work, scene, every)
@@ -119,7 +116,7 @@ class Endpoints:
             scene = self.scene(model, source, aligned, None if every else _number(face), (end, end), keep, psi, 0.0)
             studio = self.library.get(scene.model)
             made = self.work.picture(scene)
-            before, after = self.result(scene, paste, every)
+            before, after = self.pasted(scene, every) if paste else (made.source, made.image)
             over = self.work.overlay(scene)
             words = "  \n".join([made.words, *made.notes])
             text = styles.to_json(made.style, studio.model, scene.domain)
@@ -139,7 +136,8 @@ class Endpoints:
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
             scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, position)
-            return self.made(self.result(scene, paste, every=False)[1], "between")
+            after = self.pasted(scene, every=False)[1] if paste else self.work.picture(scene).image
+            return self.made(after, "between")
         except ValueError as error:
             raise refusal(error) from None
 
