@@ -81,7 +81,7 @@ def test_the_commands_for_a_domain_of_ones_own(clone: Path) -> None:
             said += done.stdout
     count = 2 * len(list((clone / "stargan" / "ui" / "examples").glob("*.webp")))
     assert f"taken for a folder for each domain: drawing ({count}), painting ({count})" in said
-    assert "drawing from the mean of all" in said or "drawing as in" in said
+    assert "drawing, painting from the mean of all; the discriminator as in discriminator.safetensors" in said
     assert "model user/own (public)" in said and "Space user/own-page (public)" in said and said.count("nothing was uploaded") == 2
     assert "licence of its weights: CC BY 4.0" in said and zoo.load(str(clone / "runs/own/model.safetensors")).config.domains == (
         "drawing",

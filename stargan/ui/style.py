@@ -15,7 +15,7 @@ from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
 MAX_SEED = 2**31 - 1
 OFFERED, FIRST_OFFERED = 8, 1  # styles to choose from, and the seed of the first
 # Only the browser marks what is chosen in a row: the pictures stay as they are.
-MARK = "(first, kind, seed, row) => ({...row, chosen: kind === 'seed' && seed !== null ? seed - first : -1})"
+MARK = "(kind, seed, row) => ({...row, chosen: kind === 'seed' ? row.tiles.findIndex(t => t.label.endsWith(`seed ${seed}`)) : -1})"
 KINDS = [("Seed", SEED), ("Reference", REFERENCE), ("Pasted", PASTED)]
 
 
@@ -102,7 +102,7 @@ class StyleInput:
         gr.on([self.following.click, self.seed.submit], self.next_seed, self.seed, self.seed, **quiet)
         if self.offered is None or self.more is None:
             return
-        marks = [self.first, self.kind, self.seed, self.offered]
+        marks = [self.kind, self.seed, self.offered]
         gr.on([self.kind.change, self.seed.change], None, marks, self.offered, js=MARK, **quiet)
         self.offered.select(self.choose, [self.first, self.domain], [self.domain, self.kind, self.seed], **quiet)
         self.more.click(lambda: random.randrange(MAX_SEED - OFFERED), None, self.first, **quiet)

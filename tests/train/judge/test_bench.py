@@ -67,7 +67,7 @@ def test_the_table_of_translation(tmp_path: Path) -> None:
     for what in ("the paper's way", "full translation, FAN included", "change of style", "16 styles", "first translation", "peak"):
         assert what in text
     ratios = [float(r) for r in re.findall(r"\| (\d+\.\d)x \|", text)]
-    assert len(ratios) == 8 and ratios[0] == 1.0 and "eager" in text
+    assert len(ratios) == 10 and ratios[0] == 1.0 and "eager" in text
 
 
 def in_double(state: State) -> State:
