@@ -110,7 +110,7 @@ def test_uploads_and_results_are_deleted_after_a_while(browser: Any, portrait_fi
         return sum(p.is_file() for p in kept.rglob("*"))
 
     # Minutes: enough for all that follows to be made before any of it goes.
-    with served(tmp_path, "--no-compile", "--keep", "0.5", GRADIO_TEMP_DIR=str(kept)) as (url, _):
+    with served(tmp_path, "--no-compile", "--keep", "1", GRADIO_TEMP_DIR=str(kept)) as (url, _):
         before = count()
         page = opened(browser, url)
         after(page, lambda: upload(page, portrait_file))
