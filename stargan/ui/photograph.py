@@ -45,11 +45,10 @@ class Photograph:
         return cls(view, opened, gr.State(False), whole, download)
 
     def wire(self) -> None:
-        self.opened.collapse(lambda: False, None, self.shown, **quiet())
+        self.opened.collapse(lambda: (False, None), None, [self.shown, self.whole], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         for happened in (opened.then, self.view.result.viewer.rest):
             happened(self.show, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.whole, **quiet())
-        self.view.source.photo.change(lambda: None, None, self.whole, **quiet())
         self.download.click(self.save, inputs_kwargs=self.view.inputs, outputs=self.view.result.saver, **quiet(trigger_mode="once"))
 
     def make(self, values: dict[str, Any]) -> Image.Image:
@@ -61,6 +60,8 @@ class Photograph:
 
     def show(self, shown: bool, **values: Any) -> Any:
         scene = self.view.read(values)
+        if scene.source.path is None:
+            return None
         if not shown or scene.waits or not scene.knows(self.view.work.library.get(scene.model)):
             return gr.skip()
         try:

@@ -51,12 +51,14 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. faced: whether the model
-    that was chosen last knows faces. readable: a picture of the source for browsers that cannot show its file."""
+    """The widgets, and what they are read as. place: the path of the picture in the box. chosen: a picture's path with the number
+    of a face in it. faced: whether the model that was chosen last knows faces. readable: a picture of the source for browsers that
+    cannot show its file."""
 
     library: Library
     folder: Folder
     photo: gr.Image
+    place: gr.Textbox
     aligned: gr.Checkbox
     offered: gr.HTML
     files: tuple[Path, ...]
@@ -71,7 +73,9 @@ class Source:
         known = examples(library)
         gr.set_static_paths(list(known))
         with gr.Row(elem_id="sources"):
-            box = photo("Source portrait", "source", 170, next((str(path) for path in known), None))
+            first = next((str(path) for path in known), None)
+            box = photo("Source portrait", "source", 170, first)
+            place = gr.Textbox(first, visible="hidden", elem_id="source-path")
             with gr.Column(scale=3, min_width=260):
                 opened = [Image.open(path).convert("RGB") for path in known]
                 offered = tile_row(tiles(opened, list(known.values()), 0), "Examples", "examples")
@@ -79,7 +83,7 @@ class Source:
                 aligned = gr.Checkbox(label="Align the face", elem_id="align", **align_state(library.get(library.default)))
                 note = gr.Markdown("", elem_id="source-note")
         states = gr.State(("", None)), gr.State(library.get(library.default).aligns), gr.State("")
-        return cls(library, folder, box, aligned, offered, tuple(known), faces, *states, note)
+        return cls(library, folder, box, place, aligned, offered, tuple(known), faces, *states, note)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -88,7 +92,7 @@ class Source:
 
     @property
     def changes(self) -> list[Any]:
-        return [self.photo.change, self.aligned.change, self.chosen.change]
+        return [self.place.change, self.aligned.change, self.chosen.change]
 
     @staticmethod
     def read(values: dict[str, Any]) -> SourceChoice:
@@ -97,11 +101,12 @@ class Source:
 
     def wire(self, model: gr.Dropdown) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        # Whatever is told to the box itself is a change of it, even nothing: `look` would follow itself for ever.
+        # A box tells of changes also where handlers left it as it was, so that they would follow each other; its path does not.
+        self.photo.change(None, self.photo, self.place, js="photo => photo?.path ?? ''", **quiet)
         self.readable.change(lambda path: path, self.readable, self.photo, **quiet)
         self.offered.select(self.take, model, [self.photo, self.aligned], **UNCHECKED, **quiet)
         model.change(self.follow, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
-        self.photo.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
+        self.place.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
         self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
         gr.on(
             [*self.changes, model.change],

@@ -146,7 +146,7 @@ class Translate:
         once: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": result.status}
         once |= UNCHECKED
         rested = result.viewer.rest(
-            self.rest, inputs_kwargs=taken, outputs=[result.session, result.link, self.written, self.kept], **quiet()
+            self.rest, inputs_kwargs=taken, outputs=[result.session, result.link, self.written, self.kept, self.again], **quiet()
         )
         # Only the browser knows at which address the page stands.
         here = "query => query.includes('://') ? query : location.origin + location.pathname + '?' + query"
@@ -159,8 +159,6 @@ class Translate:
         result.as_style.click(
             self.use_as_style, inputs_kwargs=inputs, outputs=[*self.corners[0].shown, self.position, self.square], **once
         )
-        # What was asked for with the last source does not stay beside another.
-        self.source.photo.change(lambda: None, None, self.again, **quiet())
         self.back.click(self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
         page.load(self.restore, inputs_kwargs=inputs, outputs=self.restored, **quiet())
 
@@ -196,22 +194,23 @@ class Translate:
             return tiles([], [])  # the result says why
 
     def rest(self, session: Session, **values: Any) -> tuple[Any, ...]:
-        """What follows a picture that stands: it is in the session, its style can be copied, its link is there."""
+        """What follows a picture that stands: it is in the session, its style can be copied, its link is there, and no
+        reconstruction of an earlier one."""
         scene = self.read(values)
         try:
             studio = self.work.library.get(scene.model)
             if scene.source.path is None:
-                return session, "", "", ""
+                return session, "", "", "", None
             if scene.waits or not scene.knows(studio):
-                return session, gr.skip(), gr.skip(), gr.skip()
+                return session, gr.skip(), gr.skip(), gr.skip(), gr.skip()
             made = self.work.picture(scene)
             session.keep(self.result.save(made.image, scene.domain), scene.domain)
             over = self.work.overlay(scene)
             text = styles.to_json(made.style, studio.model, scene.domain)
             picture = f'<img src="{address(over)}" alt="What of the face is kept, in orange">' if over is not None else ""
-            return session, scene.query(studio), text, picture
+            return session, scene.query(studio), text, picture, None
         except ValueError:
-            return session, "", "", ""  # the status says why
+            return session, "", "", "", None  # the status says why
 
     @staticmethod
     def next_style(position: float, a: float | None, b: float | None) -> tuple[Any, Any]:

@@ -63,22 +63,25 @@ class Way:
         return cls(view, opened, gr.State(False), strip, between, seconds, loop, make, movie)
 
     def wire(self) -> None:
-        self.opened.collapse(lambda: False, None, self.shown, **quiet())
+        self.opened.collapse(lambda: (False, None), None, [self.shown, self.strip], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
+        seen, made = {"shown": self.shown, **self.view.inputs}, [self.strip, self.movie]
         for happened in (opened.then, self.view.result.viewer.rest):
-            happened(self.steps, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.strip, **quiet())
-        self.view.source.photo.change(lambda: (None, None), None, [self.strip, self.movie], **quiet())
+            happened(self.steps, inputs_kwargs=seen, outputs=made, **quiet())
         inputs = {"between": self.between, "seconds": self.seconds, "loop": self.loop, **self.view.inputs}
         self.make.click(self.film, inputs_kwargs=inputs, outputs=self.movie, api_visibility="private", **UNCHECKED, **VIDEOS)
 
-    def steps(self, shown: bool, **values: Any) -> Any:
+    def steps(self, shown: bool, **values: Any) -> tuple[Any, Any]:
+        """The strip where it can be seen; where there is no result, neither it nor the video of an earlier one stays."""
         scene = ends_alone(self.view.read(values))
+        if scene.source.path is None:
+            return None, None
         if not shown or scene.waits or not scene.knows(self.view.work.library.get(scene.model)):
-            return gr.skip()
+            return gr.skip(), gr.skip()
         try:
-            return side_by_side(self.view.work.steps(scene, STEPS))
+            return side_by_side(self.view.work.steps(scene, STEPS)), gr.skip()
         except ValueError:
-            return None  # the result says why
+            return None, None  # the result says why
 
     def film(
         self, between: str, seconds: float, loop: bool, request: gr.Request,
