@@ -143,7 +143,9 @@ def _parts(model: Model, generator: Generator, seed: int) -> dict[str, tuple[nn.
     sides = tuple(sorted(kept)) if masked else ()
     style = model.mapping_network(latent, domain)
     names = [f"kept_{side}" for side in sides]
-    masks = tuple(torch.rand(CHECKED, 1, config.image_size, config.image_size, generator=rng) for _ in range(2)) if masked else ()
+    # As large as the FAN gives them, which need not be as large as the picture.
+    side = face_masks(model.fan(image))[0].shape[-1] if masked and model.fan is not None else 0
+    masks = tuple(torch.rand(CHECKED, 1, side, side, generator=rng) for _ in range(2)) if masked else ()
     rest = (*(kept[side] for side in sides), *masks)
     named = [*names, *(("full", "inner") if masked else ())]
     encoder: nn.Module = _Encoder(generator) if masked else _Plain(generator)

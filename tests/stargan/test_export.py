@@ -64,6 +64,21 @@ def test_a_translation_is_the_translators_at_any_number_of_pictures(exported: Pa
     np.testing.assert_allclose(reference[0], styles.from_reference(made, image, "woman").numpy(), atol=1e-4)
 
 
+def test_masks_are_as_large_as_the_fan_gives_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(image_size=128, domains=("man", "woman"), hidden_dim=24, base_channels=4, max_channels=16)
+    made = build(config, TINY_FAN, "larger", "CC0")
+    export.export(made, tmp_path / "onnx")
+    image, style = images.to_tensor(portrait(3, 128)), styles.from_seed(made, "woman", seed=7)
+    full, inner = run(tmp_path / "onnx" / "fan.onnx", image=image.numpy())
+    assert full.shape[-1] == TINY_FAN.input_size
+    features, *kept = run(tmp_path / "onnx" / "encoder.onnx", image=image.numpy())
+    given = {"features": features, "style": style.numpy()[None], "full": full, "inner": inner}
+    (found,) = run(tmp_path / "onnx" / "decoder.onnx", **given, **{f"kept_{k.shape[-1]}": k for k in kept})
+    translator = Translator(made, "cpu", "fp32")
+    np.testing.assert_allclose(found.clip(-1, 1), translator.decode(translator.encode(image), style).numpy(), atol=2e-4)
+
+
 def test_the_files_say_what_they_are(exported: Path) -> None:
     facts = {entry.key: entry.value for entry in onnx.load(exported / "decoder.onnx").metadata_props}
     assert facts["domains"] == '["man", "woman"]' and facts["licence"] == "CC0" and facts["image_size"] == "64"
