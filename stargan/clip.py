@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stargan.faces.align import AlignError
 from stargan.faces.paste import paste
+from stargan.faces.squares import aligner_for
 from stargan.faces.track import Tracker
 from stargan.media import clips, images, video
 from stargan.media.clips import Clip
@@ -35,16 +36,18 @@ def translate(
     whole: bool = True,
     encode: Callable[[Image.Image], Encoded] | None = None,
     face: int | None = None,
+    aligner: str | None = None,
     watch: Watch | None = None,
 ) -> int:
     """Writes a clip whose face has the styles (K, style_dim), through which it goes from its start to its end, with its sound.
     Returns the number of frames with a face in them.
 
     whole: the clip's frames with the face in them; otherwise the aligned squares. A frame without a face stays as it is. encode:
-    from a square, by default with masks. face: which, as in `Tracker`. watch: ends the clip where it returns False; what is done
+    from a square, by default with masks. face: which, as in `Tracker`. aligner: one of `model.ALIGNERS`, by default the model's. watch: ends the clip where it returns False; what is done
     is kept. VideoError where there is nothing to read or write, AlignError for a clip without any face, which writes nothing.
     """
     size, lying = translator.model.config.image_size, translator.model.frame
+    how = aligner or aligner_for(translator.model)[0] or "fan-68"  # the face of a clip is sought, whatever the model knows
     tracker = Tracker(face=face)
     seen = 0
     encoder = encode or translator.encode
@@ -54,7 +57,7 @@ def translate(
         for i, frame in enumerate(clip.read()):
             if watch is not None and not watch(i, clip.frames):
                 break
-            found = tracker.align(frame, size, lying)
+            found = tracker.align(frame, size, lying, how)
             if found is None:
                 yield np.asarray(frame if whole else images.centre_crop(frame, size))
                 continue

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from stargan.model import Model
 from train import data
+from train.data import framing
 
 BATCH = 256  # styles a domain and step
 LEARNING_RATE = 1e-3
@@ -43,8 +44,16 @@ def encoded(model: Model, pictures: data.Pictures, domain: int) -> Tensor:
 
 def match_styles(model: Model, root: Path | str, *, steps: int, cache: Path, seed: int = 0) -> tuple[float, float]:
     """Trains `model.mapping_network` in place, on the train split of `root`; returns the energy distance between its styles and
-    those of the pictures before and after, the mean over domains. The same seed gives the same result on one machine. DataError
-    for a folder that lacks a domain of the model."""
+    those of the pictures before and after, the mean over domains. The same seed gives the same result on one machine. What aligned
+    the pictures is noted for a model that did not know. DataError for a folder that lacks a domain of the model, or whose pictures
+    another aligner cut than the model's."""
+    by = framing.aligner(Path(root))
+    if by is not None and model.aligner not in (None, by):
+        raise data.DataError(
+            f"{root} was aligned by {by}, and {model.name} learned from pictures that {model.aligner} aligned; prepare the folder with "
+            f"--aligner {model.aligner}"
+        )
+    model.aligner = model.aligner or by
     pictures = data.load(root, "train", model.config.image_size, cache, model.config.domains)
     domains = range(len(model.config.domains))
     real = [encoded(model, pictures, d) for d in domains]

@@ -23,18 +23,25 @@ APART = 1.0
 def pair(free: Model, faithful: Model) -> Model:
     """The faithful model with the free one's generator as its second; style encoder, mapping network and FAN are the faithful's.
 
-    ConfigError where they differ in shape or domains, or their weights lie too far apart for what is between them to be of use.
+    ConfigError where they differ in shape, domains or aligner, or their weights lie too far apart for what is between them to be of
+    use.
     """
     if free.config != faithful.config:
         a, b = dataclasses.asdict(free.config), dataclasses.asdict(faithful.config)
         found = "; ".join(f"{k} is {a[k]} and {b[k]}" for k in a if a[k] != b[k])
         raise ConfigError(f"the two models differ ({found}); pair models of one training, such as a run and one that began from it")
+    if None not in (free.aligner, faithful.aligner) and free.aligner != faithful.aligner:
+        raise ConfigError(
+            f"the free model's pictures were aligned by {free.aligner}, the faithful one's by {faithful.aligner}; pair models of one "
+            "training, such as a run and one that began from it"
+        )
     if (distance := relative_distance(free, faithful)) > APART:
         raise ConfigError(
             f"the two generators are {distance:.1f} times as far apart as they are large, so that what lies between them is no "
             "generator; pair models of one training, such as a run and one that began from it"
         )
-    return dataclasses.replace(faithful, free=free.generator, mean_styles={})
+    by = faithful.aligner or free.aligner
+    return dataclasses.replace(faithful, free=free.generator, aligner=by, mean_styles={})
 
 
 def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int = ENLARGING, seed: int = 0) -> Model:
@@ -47,7 +54,7 @@ def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int =
     growth.take_over(generator, free.generator)
     sample = growth.Sample(pictures, faithful.config.image_size, np.random.default_rng(seed))
     growth.fit_last_block(generator, free, sample, steps)
-    return dataclasses.replace(faithful, generator=generator, free=None, mean_styles={})
+    return dataclasses.replace(faithful, generator=generator, free=None, aligner=free.aligner, mean_styles={})
 
 
 def relative_distance(a: Model, b: Model) -> float:

@@ -137,7 +137,7 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
             return True
 
         try:
-            seen = clip.translate(translator, taken, out, torch.stack(styles), options.paste, encode, options.face, watch)
+            seen = clip.translate(translator, taken, out, torch.stack(styles), options.paste, encode, options.face, how, watch)
         finally:
             bar.refresh()
     print(f"a face in {seen} of about {taken.frames} frames, made in {time.perf_counter() - start:.2f} s, wrote {out}")

@@ -8,7 +8,7 @@ from PIL import Image
 from stargan.faces.align import find_all, square
 from stargan.faces.find import PEAK, Face, aligning, landmarks, largest
 from stargan.faces.frame import AlignError
-from stargan.faces.landmarks import load_fan68
+from stargan.faces.landmarks import FaceAlignmentFAN, load_fan68
 from stargan.fan import FAN
 
 # A FAN's peak is this share of PEAK at least, or the face is lost and the detector looks again.
@@ -28,18 +28,21 @@ class Tracker:
         self._fan, self._number = fan, face
         self.face: Face | None = None
 
-    def follow(self, frame: Image.Image) -> Face | None:
-        """The face in the next frame; None where it has none. Landmarks are smoothed over time, the more the less they move."""
-        rgb, fan = np.asarray(frame.convert("RGB")), self._fan or load_fan68()
-        last, self.face = self.face, None
+    def follow(self, frame: Image.Image, aligner: str = "fan-68") -> Face | None:
+        """The face in the next frame; None where it has none. Landmarks are smoothed over time, the more the less they move.
+
+        aligner: one of `model.ALIGNERS`; its network looks where the face was, and its detector where that has been lost.
+        """
+        rgb, last, self.face = np.asarray(frame.convert("RGB")), self.face, None
         if last is not None:
-            points, peak = landmarks(rgb, aligning(last.landmarks), fan)
+            network = self._fan or (FaceAlignmentFAN() if aligner == "face_alignment" else load_fan68())
+            points, peak = landmarks(rgb, aligning(last.landmarks), network)
             moved = np.linalg.norm(points.mean(0) - last.landmarks.mean(0)) / last.size
             if peak > LOST * PEAK and moved < JUMP:
                 self.face = Face(_smoothed(last.landmarks, points), min(1.0, peak / PEAK))
                 return self.face
         try:
-            faces = find_all(frame, fan)
+            faces = find_all(frame, self._fan, aligner)
         except AlignError:
             return None
         self.face = self._chosen(faces, last)
@@ -53,10 +56,12 @@ class Tracker:
             return faces[self._number - 1]
         return faces[largest(faces)]
 
-    def align(self, picture: Image.Image, size: int, frame: np.ndarray | None = None) -> tuple[Image.Image, Face] | None:
+    def align(
+        self, picture: Image.Image, size: int, frame: np.ndarray | None = None, aligner: str = "fan-68"
+    ) -> tuple[Image.Image, Face] | None:
         """The aligned square, `size` x `size` px, of the face in the next picture, and the face; None where it has none. frame: as
-        `Model.frame`."""
-        face = self.follow(picture)
+        `Model.frame`. aligner: as for `follow`."""
+        face = self.follow(picture, aligner)
         return None if face is None else (square(picture, face, size, frame)[0], face)
 
 

@@ -115,7 +115,7 @@ class LiveStudio:
         studio = self.library.get(str(told.get("model", "")))
         style, keep = _style(told, studio.model.config.style_dim), _keep(told)
         frame = _picture(told.get("picture"))
-        found = visitor.tracker.align(frame, studio.model.config.image_size, studio.model.frame)
+        found = visitor.tracker.align(frame, studio.model.config.image_size, studio.model.frame, studio.aligner)
         if found is None:
             return {"picture": None, "said": "No face is seen."}
         square, face = found
