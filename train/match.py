@@ -50,8 +50,8 @@ def match_styles(model: Model, root: Path | str, *, steps: int, cache: Path, see
     by = framing.aligner(Path(root))
     if by is not None and model.aligner not in (None, by):
         raise data.DataError(
-            f"{root} was aligned by {by}, and {model.name} learned from pictures that {model.aligner} aligned; prepare the folder with "
-            f"--aligner {model.aligner}"
+            f"{root} was aligned by {by}, and {model.name} learned from pictures that {model.aligner} aligned; prepare the folder "
+            f"with --aligner {model.aligner}"
         )
     model.aligner = model.aligner or by
     pictures = data.load(root, "train", model.config.image_size, cache, model.config.domains)

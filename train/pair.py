@@ -32,8 +32,8 @@ def pair(free: Model, faithful: Model) -> Model:
         raise ConfigError(f"the two models differ ({found}); pair models of one training, such as a run and one that began from it")
     if None not in (free.aligner, faithful.aligner) and free.aligner != faithful.aligner:
         raise ConfigError(
-            f"the free model's pictures were aligned by {free.aligner}, the faithful one's by {faithful.aligner}; pair models of one "
-            "training, such as a run and one that began from it"
+            f"the free model's pictures were aligned by {free.aligner}, the faithful one's by {faithful.aligner}; pair models of "
+            "one training, such as a run and one that began from it"
         )
     if (distance := relative_distance(free, faithful)) > APART:
         raise ConfigError(

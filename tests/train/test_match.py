@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from material import TINY_FAN
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from train import match
+from train import data, match
 from train.__main__ import main
+from train.data import framing
 from train.step.state import initialize
 
 
@@ -81,3 +83,23 @@ def test_an_unusable_out_is_refused_before_the_work(out: str, tmp_path: Path, ca
     # Neither model nor data exist: whoever looked at them first would say so.
     assert main(["match", "--model", "none.safetensors", "--data", "nowhere", "--out", str(tmp_path / out)]) == 2
     assert "--out is " in capsys.readouterr().err
+
+
+def test_what_aligned_the_pictures_is_kept_and_checked(picture_folder: Path, tmp_path: Path) -> None:
+    data_folder = tmp_path / "data"
+    shutil.copytree(picture_folder, data_folder)
+    out = tmp_path / "matched.safetensors"
+    known = ("face_alignment", None, "face_alignment"), (None, "fan-68", "fan-68"), ("fan-68", "fan-68", "fan-68")
+    for own, folder, kept in known:
+        model = tiny()
+        model.aligner = own
+        checkpoint.save(model, tmp_path / "model.safetensors")
+        if folder is not None:
+            (data_folder / framing.ALIGNED).write_text(f"{folder}\n")
+        command = f"match --model {tmp_path / 'model.safetensors'} --data {data_folder} --steps 1 --cache {tmp_path}"
+        assert main([*command.split(), "--out", str(out)]) == 0
+        assert checkpoint.load(out).aligner == kept
+    model = tiny()
+    model.aligner = "face_alignment"
+    with pytest.raises(data.DataError, match="was aligned by fan-68, and tiny learned from pictures that face_alignment aligned"):
+        match.match_styles(model, data_folder, steps=1, cache=tmp_path)

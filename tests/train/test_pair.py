@@ -49,6 +49,20 @@ def test_models_that_do_not_belong_together_are_refused() -> None:
         pair(made(1, domains=("a", "c")), made(2))
     with pytest.raises(ConfigError, match=r"1\.\d times as far apart as they are large"):
         pair(made(1), made(2))
+    free, faithful = near(made(1)), made(1)
+    free.aligner, faithful.aligner = "face_alignment", "fan-68"
+    with pytest.raises(ConfigError, match="aligned by face_alignment, the faithful one's by fan-68; pair models of one training"):
+        pair(free, faithful)
+
+
+@pytest.mark.parametrize(("free_by", "faithful_by"), [("face_alignment", "face_alignment"), (None, "fan-68"), ("fan-68", None)])
+def test_a_pair_keeps_what_aligned_its_pictures(free_by: str | None, faithful_by: str | None, tmp_path: Path) -> None:
+    for name, by, model in (("free", free_by, near(made(1))), ("faithful", faithful_by, made(1))):
+        model.aligner = by
+        checkpoint.save(model, tmp_path / f"{name}.safetensors")
+    names = [f"--{name}={tmp_path / f'{name}.safetensors'}" for name in ("free", "faithful")]
+    assert main(["pair", *names, "--out", str(tmp_path / "both.safetensors")]) == 0
+    assert checkpoint.load(tmp_path / "both.safetensors").aligner == (faithful_by or free_by)
 
 
 def test_the_command_line_writes_a_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

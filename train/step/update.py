@@ -126,7 +126,8 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             log["cyc"] = losses.cycle(batch.x_real, back.image)
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
         if state.features is not None and c.lambda_con:
-            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box)
+            dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
+            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale))
             loss = loss + c.lambda_con * log["con"]
     if state.projected is not None:
         log["proj"] = losses.adversarial(_branch(state.projected(state.look(seen)), batch.y_trg), real=True)

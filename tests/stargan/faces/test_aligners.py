@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +12,35 @@ import torch
 from PIL import Image
 from skimage import data
 
+from stargan import clip
 from stargan.cli.main import main
 from stargan.faces import align, landmarks
 from stargan.faces.find import Face, find
 from stargan.faces.landmarks import face_alignment_here
 from stargan.faces.squares import aligner_for
+from stargan.faces.track import Tracker
 from stargan.fan import FANConfig
 from stargan.files import checkpoint
 from stargan.files.tensors import CheckpointError
+from stargan.media import clips, video
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
+from stargan.translate import Encoded, Translator
+from stargan.ui.library import Library
+from stargan.ui.live import LiveStudio
 
 
 class FaceAlignment:
-    """Stands for the package's aligner: it sees what ours sees, further to the right."""
+    """Stands for the package's aligner: it sees what ours sees, further to the right, and its network what ours sees, without."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def face_alignment_net(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """(1, 3, 256, 256) in [0, 1]"""
+        assert image.shape == (1, 3, 256, 256) and image.min() >= 0 and image.max() <= 1
+        self.seen += 1
+        return [landmarks.load_fan68()(image * 2 - 1)]
 
     @staticmethod
     def get_landmarks_from_image(rgb: np.ndarray) -> list[np.ndarray] | None:
@@ -114,6 +131,51 @@ def test_its_faces_are_numbered_from_left_to_right(monkeypatch: pytest.MonkeyPat
     assert found[0].landmarks[:, 0].mean() < 260 < found[1].landmarks[:, 0].mean()
     with pytest.raises(align.NoFace, match="no face was found"):
         align.find_all(Image.fromarray(data.coffee()), backend="face_alignment")
+
+
+def test_a_face_is_followed_by_the_network_of_its_aligner(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, photograph = FaceAlignment(), Image.fromarray(data.astronaut())
+    monkeypatch.setattr(align, "load_face_alignment", lambda: theirs)
+    monkeypatch.setattr(landmarks, "load_face_alignment", lambda: theirs)
+    ours = find(photograph)[0].landmarks
+    tracker = Tracker()
+    first = tracker.follow(photograph, "face_alignment")
+    assert first is not None and np.abs(first.landmarks - ours - [10, 0]).max() < 1e-6 and theirs.seen == 0
+    # Its network sees where the face is, which the smoothed landmarks approach.
+    second = tracker.follow(photograph, "face_alignment")
+    assert second is not None and theirs.seen == 1
+    assert np.abs(second.landmarks - ours).mean() < np.abs(first.landmarks - ours).mean()
+    assert Tracker().follow(Image.new("RGB", (64, 64)), "face_alignment") is None
+
+
+def test_clips_and_cameras_are_aligned_as_pictures_are(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(align, "load_face_alignment", FaceAlignment)
+    photograph = Image.fromarray(data.astronaut())
+    video.write(tmp_path / "clip.mp4", [photograph], 10)
+    content = io.BytesIO()
+    photograph.save(content, "JPEG", quality=95)
+    frame = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    for aligner in ("face_alignment", "fan-68"):
+        translator, squares = Translator(model(aligner), "cpu", "fp32"), []
+
+        def encode(square: Image.Image, own: Translator = translator, into: list[Image.Image] = squares) -> Encoded:
+            into.append(square)
+            return own.encode(square)
+
+        clip.translate(translator, clips.opened(tmp_path / "clip.mp4"), tmp_path / "out.mp4", torch.zeros(1, 64), encode=encode)
+        checkpoint.save(translator.model, tmp_path / f"{aligner}.safetensors")
+        library = Library(str(tmp_path / f"{aligner}.safetensors"), compiled=False)
+        studio = library.get(library.default)
+        own = studio.encode_square
+        monkeypatch.setattr(studio, "encode_square", lambda square, keep, own=own, into=squares: into.append(square) or own(square, keep))
+        told = {"model": library.default, "a": [0.0] * 64, "b": [0.0] * 64, "picture": frame}
+        assert LiveStudio(library).frame(told)["picture"]
+        wanted = align.align(photograph, 64, backend=aligner).image
+        other = align.align(photograph, 64, backend="fan-68" if aligner != "fan-68" else "face_alignment").image
+        for square in squares:
+            near, far = (np.abs(np.asarray(square, int) - np.asarray(one, int)).mean() for one in (wanted, other))
+            assert near < 0.5 * far, aligner
+        assert len(squares) == 2
 
 
 def test_the_file_of_a_model_says_it(tmp_path: Path) -> None:

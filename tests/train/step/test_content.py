@@ -63,6 +63,19 @@ def test_a_box_leaves_the_rest_of_the_pictures_free(look: Features) -> None:
     assert content(look, a, b, (0.25, 0.25, 0.75, 0.75)).item() == 0 < content(look, a, b).item()
 
 
+def test_the_part_that_is_compared_moves_and_varies_in_size(look: Features) -> None:
+    a, b = square(1), square(2)
+    b[:, :, 24:72, 24:72] = a[:, :, 24:72, 24:72]
+    box = (0.25, 0.25, 0.75, 0.75)
+    seen = {moved: content(look, a, b, box, moved).item() for moved in ((0.99, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.99))}
+    assert seen[0.99, 0.5, 0.5] > 0 and seen[0.5, 0.0, 0.5] > 0, "what lies beside the box comes in"
+    assert seen[0.5, 0.5, 0.99] == 0, "the size alone does not change what is compared"
+    sizes = {content(look, a, square(2), moved=(0.5, 0.5, scale)).item() for scale in (0.0, 0.5, 0.99)}
+    assert len(sizes) == 3
+    whole = content(look, a, a, moved=(0.0, 0.99, 0.3)).item()
+    assert whole == 0, "a box that would leave the picture ends at its border"
+
+
 def test_weights_that_are_not_there_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(address: str, target: str, digest: str, progress: bool) -> None:
         raise OSError("network is unreachable")
