@@ -172,12 +172,12 @@ class Grid:
             lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE)], self.style_from, list(self.by), **quiet
         )
 
-        def follow(name: str, domain: str) -> tuple[Any, ...]:
+        def change_model(name: str, domain: str) -> tuple[Any, ...]:
             studio = library.get(name)
             likeness = gr.update(visible=studio.has_likeness)
             return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio)), likeness
 
-        self.model.change(follow, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
+        self.model.change(change_model, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
 
     def draw(
         self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float,

@@ -69,7 +69,7 @@ class KeepInput:
 
     @property
     def shown(self) -> list[Any]:
-        """The widgets that `show` and `follow` set."""
+        """The widgets that `show` and `offered` set."""
         return list(self.inputs.values())
 
     @staticmethod
@@ -84,7 +84,7 @@ class KeepInput:
         return [keep.likeness, keep.masks, *(weight > 0 for weight in weights), *(weight or 1.0 for weight in weights)]
 
     @staticmethod
-    def follow(studio: Studio) -> list[Any]:
+    def offered(studio: Studio) -> list[Any]:
         """What sets the widgets to what a model offers."""
         masked = gr.update(interactive=studio.has_masks)
         return [gr.update(visible=studio.has_likeness), gr.update(**masks_state(studio)), *[masked] * 2 * len(PARTS)]

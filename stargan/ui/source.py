@@ -15,7 +15,7 @@ from stargan.media import images
 from stargan.ui.folder import Folder
 from stargan.ui.library import Library
 from stargan.ui.pictures import SMALL, UNCHECKED, path_of, photo, tile_row, tiles
-from stargan.ui.studio import Prepared, SourceChoice, Studio
+from stargan.ui.studio import SourceChoice, SourceSquare, Studio
 from stargan.ui.words import sentence
 
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
@@ -105,7 +105,7 @@ class Source:
         self.photo.change(None, self.photo, self.place, js="photo => photo?.path ?? ''", **quiet)
         self.readable.change(lambda path: path, self.readable, self.photo, **quiet)
         self.offered.select(self.take, model, [self.photo, self.aligned], **UNCHECKED, **quiet)
-        model.change(self.follow, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
+        model.change(self.change_model, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
         self.place.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
         self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
         gr.on(
@@ -124,7 +124,7 @@ class Source:
             return gr.skip()
         return str(self.files[event.index]), self.library.get(model).aligns
 
-    def follow(self, model: str, before: bool) -> tuple[Any, bool]:
+    def change_model(self, model: str, before: bool) -> tuple[Any, bool]:
         """The switch for another model; where both know faces, or neither does, it stays as it is. before: whether the last did."""
         studio = self.library.get(model)
         state = align_state(studio)
@@ -142,24 +142,24 @@ class Source:
             return "", gr.skip(), none
         try:
             studio = self.library.get(model)
-            prepared = studio.prepare(source)
-            return "  \n".join(prepared.notes), self.shown(source.path), self.offer(studio, source, prepared)
+            found = studio.prepare(source)
+            return "  \n".join(found.notes), self.shown(source.path), self.offer(studio, source, found)
         except AlignError as error:
             return sentence(error), self.shown(source.path), none  # it was looked at, so it is shown
         except ValueError as error:
             return sentence(error), gr.skip(), none
 
     @staticmethod
-    def offer(studio: Studio, source: SourceChoice, prepared: Prepared) -> dict[str, Any]:
+    def offer(studio: Studio, source: SourceChoice, found: SourceSquare) -> dict[str, Any]:
         """The faces to choose from, where there are several."""
-        if prepared.face is None:
+        if found.face is None:
             return tiles([], [])
         content = Path(str(source.path)).read_bytes()
         faces = studio.faces(content)
         if len(faces) < 2:
             return tiles([], [])
         picture = images.read(content)
-        position = next(i for i, face in enumerate(faces) if face is prepared.face)
+        position = next(i for i, face in enumerate(faces) if face is found.face)
         crops = [square(picture, face, SMALL)[0] for face in faces]
         return tiles(crops, [f"face {i} from the left" for i in range(1, len(faces) + 1)], position)
 

@@ -68,7 +68,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class SourceSquare:
     """A picture as the model takes it: its square, and sentences for the person. face: None where none was sought."""
 
     image: Image.Image
@@ -114,7 +114,7 @@ class Studio:
         # Whether sources are aligned unless a person says otherwise, by what they are where they are, and what is to be said of it.
         found, self.on_alignment = aligner_for(model)
         self.aligns, self.aligner = found is not None, found or "fan-68"
-        self._prepared: Lately[Prepared] = Lately()
+        self._squares: Lately[SourceSquare] = Lately()
         self._encoded: Lately[Encoded] = Lately()
         if zero.ACTIVE:
             return
@@ -149,20 +149,20 @@ class Studio:
     def domains(self) -> tuple[str, ...]:
         return tuple(self.model.config.domains)
 
-    def prepare(self, source: SourceChoice) -> Prepared:
+    def prepare(self, source: SourceChoice) -> SourceSquare:
         """Reads and aligns a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
         content, key = self._content(source)
-        if (kept := self._prepared.get(key)) is not None:
+        if (kept := self._squares.get(key)) is not None:
             return kept
         size = self.model.config.image_size
         picture = images.read(content)
         if source.aligned:
             face = _chosen(self.faces(content, picture), source.face)
             image, notes = square(picture, face, size, self.model.frame)
-            prepared = Prepared(image, (self.on_alignment, *notes) if self.aligns and self.on_alignment else notes, face)
+            found = SourceSquare(image, (self.on_alignment, *notes) if self.aligns and self.on_alignment else notes, face)
         else:
-            prepared = Prepared(images.centre_crop(picture, size), ())
-        return self._prepared.put(key, prepared)
+            found = SourceSquare(images.centre_crop(picture, size), ())
+        return self._squares.put(key, found)
 
     def faces(self, content: bytes, picture: Image.Image | None = None) -> list[Face]:
         """The faces of a picture from left to right, one at least; picture: what was read of it already. Errors as in `prepare`."""
@@ -229,9 +229,9 @@ class Studio:
         if found is None:
             return None
         x = images.to_tensor(self.prepare(source).image)
-        share = 0.7 * F.interpolate(found[0], size=x.shape[-2:], mode="bilinear")
+        opacity = 0.7 * F.interpolate(found[0], size=x.shape[-2:], mode="bilinear")
         orange = torch.tensor([1.0, 0.1, -0.8]).view(1, 3, 1, 1)
-        return images.to_pil(x * (1 - share) + orange * share)
+        return images.to_pil(x * (1 - opacity) + orange * opacity)
 
     def _content(self, source: SourceChoice) -> tuple[bytes, tuple[Hashable, ...]]:
         if source.path is None:

@@ -135,10 +135,9 @@ class Translate:
         self.position.change(
             None, [self.position, self.square], self.square, js="(x, value) => ({x, y: value ? value.y : 0})", **quiet()
         )
-        followers = [*(corner.domain for corner in self.corners), self.home, *self.keep.shown]
-        self.model.change(
-            self.follow, [self.model, *(corner.domain for corner in self.corners)], followers, **quiet(trigger_mode="multiple")
-        )
+        domains = [corner.domain for corner in self.corners]
+        offered = [*domains, self.home, *self.keep.shown]
+        self.model.change(self.change_model, [self.model, *domains], offered, **quiet(trigger_mode="multiple"))
         self._wire_result(page)
 
     def _wire_result(self, page: gr.Blocks) -> None:
@@ -255,11 +254,11 @@ class Translate:
         except ValueError as error:
             raise refusal(error) from None
 
-    def follow(self, model: str, *domains: str) -> list[Any]:
+    def change_model(self, model: str, *domains: str) -> list[Any]:
         """What another model offers; a domain that it has, too, stays chosen."""
         studio = self.work.library.get(model)
         chosen = [gr.update(**domain_state(studio, domain)) for domain in domains]
-        return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.follow(studio)]
+        return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.offered(studio)]
 
     def restore(self, request: gr.Request, **values: Any) -> Any:
         """The scene of the link by which the page was opened."""
