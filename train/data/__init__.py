@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,12 +202,6 @@ def warp(x: Tensor, matrices: Tensor, size: int, padding: str = "border") -> Ten
     """Resamples pictures: matrices (N, 2, 3) take an output place in [-1, 1] to the input's place; (N, 3, size, size)."""
     grid = F.affine_grid(matrices, [len(x), 3, size, size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
-
-
-def in_order(pictures: Pictures, batch: int) -> Iterator[np.ndarray]:
-    """All positions in order, in slices of at most `batch`."""
-    for start in range(0, len(pictures.names), batch):
-        yield np.arange(start, min(start + batch, len(pictures.names)))
 
 
 def grid_picture(rows: Sequence[Sequence[Tensor | None]], size: int) -> Image.Image:

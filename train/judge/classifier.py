@@ -44,17 +44,17 @@ class Classifier(nn.Module):
 def train_classifier(train: data.Pictures, epochs: int, seed: int, device: torch.device) -> Classifier:
     """Trains on balanced domains, with the crops and flips of the trainer and changes of colour."""
     rng = np.random.default_rng(seed)
-    batch = 64
-    steps = max(1, epochs * len(train.names) // batch)
+    count = 64  # pictures a step
+    steps = max(1, epochs * len(train.names) // count)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Classifier(len(train.domains)).to(device).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
     for _ in tqdm(range(steps), desc="classifier", unit="step"):
-        domain, index = data.balanced(train, batch, rng)
+        domain, index = data.balanced(train, count, rng)
         x = data.random_crop(train.batch(index), CLASSIFIER_SIDE, rng)
-        brightness, contrast = rng.uniform(-0.2, 0.2, (batch, 3, 1, 1)), rng.uniform(0.8, 1.2, (batch, 1, 1, 1))
+        brightness, contrast = rng.uniform(-0.2, 0.2, (count, 3, 1, 1)), rng.uniform(0.8, 1.2, (count, 1, 1, 1))
         x = x * torch.from_numpy(contrast).float() + torch.from_numpy(brightness).float()
         with torch.autocast(device.type, torch.bfloat16):
             logits, _ = net(x.to(device, memory_format=torch.channels_last))

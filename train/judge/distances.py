@@ -48,13 +48,13 @@ def laplacian_pyramid(x: Tensor) -> dict[int, Tensor]:
     return levels | {x.shape[-1]: x}
 
 
-def descriptors(pixels: np.ndarray, seed: int, batch: int = 32) -> dict[int, Tensor]:
+def descriptors(pixels: np.ndarray, seed: int, at_once: int = 32) -> dict[int, Tensor]:
     """Pictures (N, S, S, 3) uint8 -> for each level of the pyramid PATCHES patches of 7 x 7 px a picture, (N * PATCHES, 147), each
     channel with mean 0 and deviation 1 over all."""
     generator = torch.Generator().manual_seed(seed)
     found: dict[int, list[Tensor]] = defaultdict(list)
-    for start in range(0, len(pixels), batch):
-        x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for start in range(0, len(pixels), at_once):
+        x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + at_once])).permute(0, 3, 1, 2).float() / 127.5 - 1
         for side, level in laplacian_pyramid(x).items():
             windows = level.unfold(2, 7, 1).unfold(3, 7, 1)  # (N, 3, side - 6, side - 6, 7, 7)
             rows, columns = torch.randint(side - 6, (2, len(x), PATCHES), generator=generator)
@@ -106,11 +106,11 @@ class Downloaded:
         self.fids: dict[str, list[float]] = defaultdict(list)
         self.distances: dict[str, list[float]] = defaultdict(list)
 
-    def add_real(self, domain: int, pixels: np.ndarray, batch: int = 64) -> None:
+    def add_real(self, domain: int, pixels: np.ndarray, at_once: int = 64) -> None:
         """Pictures (N, S, S, 3) uint8 that outputs of this domain are compared with."""
         self.of_domain[domain] = self._copy(self.blank)
-        for start in range(0, len(pixels), batch):
-            x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).permute(0, 3, 1, 2)
+        for start in range(0, len(pixels), at_once):
+            x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + at_once])).permute(0, 3, 1, 2)
             self.of_domain[domain].update(x.to(self.device), real=True)
 
     def add(self, kind: str, source: int, target: int, outputs: Tensor) -> None:

@@ -75,16 +75,14 @@ def evaluate(
         judge = classifier.classifier(shown, cache, epochs, seed, place)
     if photographs is None:
         sources, recogniser = translations.of_domains(val, limit, seed), None
-        counts = Counter(config.domains[d] for d in sources.domain)
     else:
         sources, recogniser = translations.of_photographs(photographs, len(config.domains)), identity.load()
-        counts = Counter(photographs=len(photographs.names))
     downloaded = _downloaded(train, downloads, place)
     made = translations.translate(translator, sources, val, judge, outputs, seed, downloaded, recogniser)
     result: dict[str, Any] = {
         "model": model.name,
         "domains": list(config.domains),
-        "sources": dict(counts),
+        "sources": dict(Counter("photographs" if photographs is not None else config.domains[d] for d in sources.domain)),
         "outputs": outputs,
         "seed": seed,
         "likeness": likeness,
