@@ -167,7 +167,9 @@ def test_clips_and_cameras_are_aligned_as_pictures_are(weights: Path, tmp_path: 
         library = Library(str(tmp_path / f"{aligner}.safetensors"), compiled=False)
         studio = library.get(library.default)
         own = studio.encode_square
-        monkeypatch.setattr(studio, "encode_square", lambda square, keep, own=own, into=squares: into.append(square) or own(square, keep))
+        monkeypatch.setattr(
+            studio, "encode_square", lambda square, keep, own=own, into=squares: into.append(square) or own(square, keep)
+        )
         told = {"model": library.default, "a": [0.0] * 64, "b": [0.0] * 64, "picture": frame}
         assert LiveStudio(library).frame(told)["picture"]
         wanted = align.align(photograph, 64, backend=aligner).image
