@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pytest
 import torch
+from fileserver import DATA, FileServer
 from material import portrait
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
@@ -84,3 +85,15 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = np.random.default_rng(0).uniform(8, 88, (len(names), 68, 2)).astype(np.float16)
     np.savez(root / "landmarks.npz", files=np.array(names), points=points)
     return root
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """It has DATA as `/file`; downloads try again at once, and give up soon."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("stargan.files.download.WAITS", (0.01, 0.01))
+    monkeypatch.setattr("stargan.files.download.TIMEOUT", 5.0)
+    server = FileServer()
+    server.files["/file"] = DATA
+    yield server
+    server.close()

@@ -212,7 +212,7 @@ def _validator(headers: Message) -> str:
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+class Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to http and https only, and from https to https only."""
 
     def redirect_request(
@@ -233,7 +233,7 @@ def _open(request: urllib.request.Request, host: str) -> http.client.HTTPRespons
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
+        Redirects(),
     ):
         opener.add_handler(handler)
     try:
