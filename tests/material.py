@@ -34,6 +34,16 @@ def portrait(seed: int, side: int = 96) -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
+class Malicious:
+    """Writes to `path` when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (self.path, "w")
+
+
 class LocalServer:
     """Answers on 127.0.0.1 with that handler until it is closed."""
 

@@ -5,14 +5,15 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from material import Malicious
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from stargan.fan import FAN, FANConfig
+from stargan.fan import FANConfig
 from stargan.files import checkpoint, published
 from stargan.files.checkpoint import CheckpointError
-from stargan.model import Model
-from stargan.networks import Generator, MappingNetwork, ModelConfig, StyleEncoder
+from stargan.model import build
+from stargan.networks import ModelConfig
 
 NETWORKS = ("generator", "mapping_network", "style_encoder")
 
@@ -20,10 +21,7 @@ NETWORKS = ("generator", "mapping_network", "style_encoder")
 def make(config=None, fan=None, seed=0):
     torch.manual_seed(seed)
     config = config or ModelConfig(image_size=64, domains=("man", "orc", "woman"), hidden_dim=24, base_channels=4, max_channels=16)
-    modules = [Generator(config), MappingNetwork(config), StyleEncoder(config), FAN(fan) if fan else None]
-    for module in filter(None, modules):
-        module.eval().requires_grad_(False)
-    return Model(config, *modules, name="small", licence="CC BY 4.0")
+    return build(config, fan, "small", "CC BY 4.0")
 
 
 def nets(model, prefix=""):
@@ -324,14 +322,6 @@ def test_malformed_metadata(saved, change):
     save_file(tensors, saved, metadata)
     with pytest.raises(CheckpointError, match="model.safetensors"):
         checkpoint.load(saved)
-
-
-class Malicious:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
 
 
 @pytest.mark.parametrize("write", ["zip", "legacy", "pickle"])

@@ -7,6 +7,7 @@ import huggingface_hub
 import huggingface_hub.errors
 import pytest
 import torch
+from material import Malicious
 
 from stargan import zoo
 from stargan.fan import FANConfig
@@ -159,14 +160,6 @@ def test_fan_inside_the_model_spares_the_other_file(published, server, monkeypat
     model = zoo.load("faces", accept_licence=True)
     assert same(model, published["faces"]) and model.fan is not None
     assert [path for path, _, _ in server.log] == ["/faces.ckpt?dl=1"]
-
-
-class Malicious:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
 
 
 @pytest.mark.parametrize("name,file", [("cats", "cats.ckpt"), ("faces", "faces.ckpt"), ("faces", "wing.ckpt")])

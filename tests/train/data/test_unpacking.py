@@ -1,0 +1,140 @@
+"""Archives that are unpacked: those of known data sets, and uploads. What is hostile or broken is listed or refused."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from material import portrait
+from PIL import Image
+from test_prepare import files
+
+from train.data import archives, making, own, prepare
+from train.data.making import PrepareError, Report
+
+
+def jpeg(path: Path, seed: int) -> bytes:
+    portrait(seed, 64).save(path / "one.jpg")
+    return (path / "one.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("unpack", "top", "val", "domains"),
+    [
+        (prepare.celeba_hq, "celeba_hq/", "val", ("female", "male")),
+        (prepare.afhq, "afhq/", "val", ("cat", "dog", "wild")),
+        (prepare.afhq, "", "test", ("cat", "dog", "wild")),
+    ],
+)
+def test_archives_are_unpacked(
+    tmp_path: Path, unpack: Callable[[Path, Path], Report], top: str, val: str, domains: tuple[str, ...]
+) -> None:
+    wanted = {}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{top}README.txt", "not unpacked")
+        for split in ("train", val):
+            for d, domain in enumerate(domains):
+                archive.writestr(f"{top}{split}/{domain}/", "")
+                content = jpeg(tmp_path, d)
+                archive.writestr(f"{top}{split}/{domain}/{d}.jpg", content)
+                wanted[f"{'train' if split == 'train' else 'val'}/{domain}/{d}.jpg"] = content
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == Report(len(wanted), 0, ())
+    assert {p: (tmp_path / "out" / p).read_bytes() for p in files(tmp_path / "out")} == wanted
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == Report(0, len(wanted), ())
+
+
+def test_broken_and_hostile_members_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "MAX_MEMBER", 2**20)
+    good, path, out = jpeg(tmp_path, 0), tmp_path / "a.zip", tmp_path / "sub" / "out"
+    places = ("..", "../../train/cat", "/train/cat", "afhq/train/cat/../../..", "afhq/train/cow")
+    hostile = [f"{place}/evil.jpg" for place in places]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("afhq/train/cat/1.jpg", good)
+        archive.writestr("afhq/train/cat/flipped.jpg", b"\xff\xd8" + b"here be dragons" * 50)
+        archive.writestr("afhq/train/cat/cut.jpg", good[: len(good) // 2])
+        archive.writestr(zipfile.ZipInfo("afhq/train/cat/large.jpg"), bytes(2**20 + 1), zipfile.ZIP_DEFLATED)
+        for name in hostile:
+            archive.writestr(zipfile.ZipInfo(name), good)
+        archive.writestr("train/cat/1.jpg", jpeg(tmp_path, 1))
+        archive.writestr("afhq/val/cat/2.jpg", good)
+    path.write_bytes(path.read_bytes().replace(b"dragons", b"dragonz", 1))
+    report = prepare.afhq(path, out)
+    assert (report.written, report.kept) == (2, 0)
+    assert files(tmp_path / "sub") == ["out/skipped.txt", "out/train/cat/1.jpg", "out/val/cat/2.jpg"]
+    assert (out / "train" / "cat" / "1.jpg").read_bytes() == good
+    reasons = dict(s.split(": ", 1) for s in report.skipped)
+    assert reasons.keys() == {*hostile, "train/cat/1.jpg", *(f"afhq/train/cat/{n}.jpg" for n in ("flipped", "cut", "large"))}
+    assert all("none of the data set's folders" in reasons[name] for name in hostile)
+    assert "broken in the archive" in reasons["afhq/train/cat/flipped.jpg"]
+    assert "broken or cut off" in reasons["afhq/train/cat/cut.jpg"]
+    assert "at most 1 are taken" in reasons["afhq/train/cat/large.jpg"]
+
+
+def test_a_member_larger_than_it_declares_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/male/bomb.jpg", jpeg(tmp_path, 0) + bytes(2**22))
+        size = archive.infolist()[0].file_size
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    report = prepare.celeba_hq(path, tmp_path / "out")
+    assert report.written == 0 and "bomb.jpg: is broken in the archive" in report.skipped[0]
+
+
+def test_what_is_no_such_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("no archive")
+    for name in ("none.zip", "text.zip"):
+        with pytest.raises(PrepareError, match=rf"{name} cannot be read as a zip archive .*download it again"):
+            prepare.afhq(tmp_path / name, tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "celeba.zip", "w") as archive:
+        archive.writestr("celeba_hq/train/male/1.jpg", jpeg(tmp_path, 0))
+    with pytest.raises(PrepareError, match="no pictures in train/ and val/ of cat, dog, wild"):
+        prepare.afhq(tmp_path / "celeba.zip", tmp_path / "out")
+    prepare.celeba_hq(tmp_path / "celeba.zip", tmp_path / "out")
+    portrait(3).save(tmp_path / "out" / "train" / "male" / "own.png")
+    with pytest.raises(PrepareError, match=r"own\.png would not be made"):
+        prepare.celeba_hq(tmp_path / "celeba.zip", tmp_path / "out")
+
+
+# Somebody's own archive
+
+
+def archived(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+@pytest.mark.parametrize("around", ["", "faces/", "train/", "data/train/"])
+def test_an_uploaded_archive_is_prepared(tmp_path: Path, around: str) -> None:
+    members = {f"{around}{domain}/{i}.jpg": jpeg(tmp_path, i) for domain in ("a cat", "dog") for i in range(5)}
+    members |= {f"{around}a cat/readme.txt": b"no picture", "__MACOSX/x/._0.jpg": b"rubbish", f"{around}dog/cut.png": b"\x89PNG"}
+    report = own.folder(archived(tmp_path / "a.zip", members), tmp_path / "out", 48)
+    assert report.written == 10
+    reasons = [sentence.removeprefix(around).split(": ")[0] for sentence in report.skipped]
+    assert reasons == ["__MACOSX", "a cat/readme.txt", "dog/cut.png"]
+    assert {p.name for p in (tmp_path / "out" / "train").iterdir()} == {"a cat", "dog"}
+    pictures = list((tmp_path / "out").rglob("*.png"))
+    assert len(pictures) == 10
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (48, 48)
+
+
+def test_hostile_uploads_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, out = jpeg(tmp_path, 0), tmp_path / "out"
+    for name in ("../evil/1.jpg", "/etc/1.jpg", "cat/../../1.jpg", "..\\evil\\1.jpg", "C:/cat/1.jpg"):
+        with pytest.raises(PrepareError, match=r"leads out of a\.zip"):
+            own.folder(archived(tmp_path / "a.zip", {"cat/1.jpg": good, name: good}), out, 48)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE", 2**20)
+    with pytest.raises(PrepareError, match=r"would unpack to .* GB"):
+        own.folder(archived(tmp_path / "bomb.zip", {f"cat/{i}.jpg": bytes(2**18) for i in range(5)}), out, 48)
+    with pytest.raises(PrepareError, match="has no pictures; make a folder for each domain"):
+        own.folder(archived(tmp_path / "text.zip", {"1.txt": good, "2.txt": good}), out, 48)
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(PrepareError, match=r"text\.zip cannot be read as a zip archive"):
+        own.folder(tmp_path / "text.zip", out, 48)
+    with pytest.raises(PrepareError, match="needs 2 pictures to train and 2 for val"):
+        own.folder(archived(tmp_path / "few.zip", {"cat/1.jpg": good}), out, 48)
+    assert not out.exists()
