@@ -40,7 +40,7 @@ from stargan.media import images, video
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
 
-WAIT = 180_000  # ms
+WAIT = 600_000  # ms: with many visitors the queue is long
 EVERY = 5.0  # seconds between samples
 WARM = 5.0  # minutes after which memory may not grow any more
 SECOND = f"soak-{os.getpid()}"  # a small model to switch to
@@ -49,8 +49,9 @@ CLIP = 20  # frames
 
 @dataclass
 class Book:
-    """What was done, what was seen, and what went wrong."""
+    """What was done, what was seen, and what went wrong; pictures of another mark are written to `out`."""
 
+    out: Path
     done: Counter[str] = field(default_factory=Counter)
     seen: int = 0
     mixed: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Book:
         self.seen += 1
         if found != number:
             self.mixed.append(f"visitor {number}, {where}: the mark {found}")
+            Image.fromarray(pixels.astype(np.uint8)).save(self.out / f"mixed-{len(self.mixed)}.png")
 
 
 @dataclass
@@ -269,7 +271,7 @@ def prepared(folder: Path, visitors: int, model: Model) -> None:
         picture = marked(images.read(examples[number % len(examples)]), number)
         picture.save(folder / f"{number}.png")
         video.write(folder / f"clip-{number}.mp4", [picture] * CLIP, 10)
-    config = ModelConfig(image_size=64, domains=model.config.domains, w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
+    config = ModelConfig(image_size=128, domains=model.config.domains, w_hpf=0, base_channels=8, max_channels=16, hidden_dim=16)
     (places.runs() / SECOND).mkdir(parents=True)
     checkpoint.save(build(config, name=SECOND), places.runs() / SECOND / "model.safetensors")
 
@@ -284,7 +286,7 @@ def main() -> int:
     options = parser.parse_args()
     random.seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    model, book = zoo.load(zoo.DEFAULT), Book()
+    model, book = zoo.load(zoo.DEFAULT), Book(options.out)
     try:
         with tempfile.TemporaryDirectory() as work:
             folder = Path(work)
