@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-SHOWN = {"memory": "MB of memory", "threads": "threads", "handles": "handles", "kept": "MB of files"}
+SHOWN = {"memory": "MB", "threads": "threads", "handles": "handles", "kept": "MB of files"}
 
 
 @dataclass
@@ -57,10 +57,8 @@ class Gauge:
 
         minutes = [one["minute"] for one in self.samples]
         figure = Figure(figsize=(8, 6), dpi=80, layout="constrained")
-        panes = figure.subplots(4, 1, sharex=True)
-        for pane, (name, words) in zip(
-            panes, {"memory": "MB", "threads": "threads", "handles": "handles", "kept": "MB of files"}.items()
-        ):
+        panes = figure.subplots(len(SHOWN), 1, sharex=True)
+        for pane, (name, words) in zip(panes, SHOWN.items(), strict=True):
             pane.plot(minutes, [one[name] for one in self.samples], linewidth=1)
             pane.set_ylabel(words)
             pane.set_ylim(bottom=0)
