@@ -64,7 +64,7 @@ def _numbers(module: nn.Module) -> list[Tensor]:
 
 
 def _blend(target: list[Tensor], free: list[Tensor], faithful: list[Tensor], likeness: float) -> None:
-    # Copied and then moved: the ends come out as they are.
+    # From the nearer end on: the ends come out as they are.
     start, end, weight = (free, faithful, likeness) if likeness < 0.5 else (faithful, free, 1 - likeness)
-    torch._foreach_copy_(target, start)
-    torch._foreach_lerp_(target, end, weight)
+    for out, near, far in zip(target, start, end, strict=True):
+        torch.lerp(near, far, weight, out=out)

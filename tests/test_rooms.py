@@ -1,9 +1,26 @@
-"""Rooms without circles. The arrows between them are held by the contracts in pyproject.toml, which `lint-imports` checks."""
+"""Rooms without circles, of files and functions that can be read at a glance. The arrows between rooms are held by the contracts in
+pyproject.toml, which `lint-imports` checks."""
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+
 import grimp
 import pytest
+
+from stargan.files import places
+
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 360, 62
+# Names of other packages with an underscore that have no public counterpart, or are public all the same.
+NAMED = {"os._exit", "torch._foreach_lerp_", "torch.cpu._is_amx_tile_supported", "torch.cpu._is_avx512_bf16_supported"}
+DOTTED = re.compile(r"\w+(\.\w+)+")
+PARSED = {
+    path.relative_to(places.ROOT).as_posix(): path.read_text()
+    for top in ("stargan", "train", "tests", "app.py")
+    for path in ([places.ROOT / top] if top.endswith(".py") else sorted((places.ROOT / top).rglob("*.py")))
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +47,43 @@ def test_a_circle_is_named_by_its_line(graph: grimp.ImportGraph) -> None:
         importer="stargan.networks", imported="stargan.model", line_number=7, line_contents="from stargan.model import Model"
     )
     assert circles(graph) == ["stargan.networks, line 7: from stargan.model import Model"]
+
+
+def test_files_and_functions_are_short() -> None:
+    long = [f"{path}: {count} lines" for path, text in PARSED.items() if (count := text.count("\n")) > LINES_OF_A_FILE]
+    for path, text in PARSED.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                count = (node.end_lineno or node.lineno) - node.lineno + 1
+                long += [f"{path}, {node.name}: {count} lines"] * (count > LINES_OF_A_FUNCTION)
+    assert not long
+
+
+def private(text: str) -> Iterator[str]:
+    """Private names of modules other than one's own, as they are written."""
+    tree = ast.parse(text)
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {(alias.asname or alias.name.partition(".")[0]): alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if hidden(f"{node.module}.{alias.name}"))
+            modules |= {(alias.asname or alias.name): alias.name for alias in node.names if alias.name.islower()}
+    for node in ast.walk(tree):
+        name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        if DOTTED.fullmatch(name) and hidden(name) and name.partition(".")[0] in modules:
+            yield name
+
+
+def hidden(name: str) -> bool:
+    return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+
+
+def test_no_private_name_of_another_module_is_used() -> None:
+    found = {f"{path}: {name}" for path, text in PARSED.items() for name in private(text) if name not in NAMED}
+    assert not {name for name in found if not name.startswith("tests/")}
+
+
+def test_a_private_name_is_found() -> None:
+    text = "import torch\nfrom stargan import zoo\nfrom stargan.files.download import _attempt\n\nzoo._file()\ntorch.nn._x = 1\n"
+    assert set(private(text)) == {"stargan.files.download._attempt", "zoo._file", "torch.nn._x"}
