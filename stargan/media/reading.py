@@ -14,6 +14,8 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from stargan.media import deep
+
 pillow_heif.register_heif_opener()
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000")
@@ -111,7 +113,8 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
     with image:
         _checked(image)
         try:
-            return _upright_srgb(image)
+            found = deep.decoded(image, file, _shrink(image)) if deep.is_deep(image) else None
+            return _upright_srgb(image if found is None else found)
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError):
             raise ImageError(f"{name} is broken or cut off; save it again or use another picture") from None
 
@@ -202,15 +205,21 @@ def _upright_srgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
+def _shrink(image: Image.Image) -> int:
+    """By what the sides of a picture are divided before it is worked on."""
+    pixels = image.width * image.height
+    return int(np.ceil((2 * pixels / KEPT_PIXELS) ** 0.5)) if pixels > KEPT_PIXELS else 1
+
+
 def _reduced(image: Image.Image) -> Image.Image:
     """At most half of KEPT_PIXELS of it; in strips, as a copy in another mode may not fit beside it."""
-    shrink = int(np.ceil((2 * image.width * image.height / KEPT_PIXELS) ** 0.5))
-    deep = _grey_range(image) if image.mode.startswith("I") or image.mode == "F" else None
+    shrink = _shrink(image)
+    greys = _grey_range(image) if image.mode.startswith("I") or image.mode == "F" else None
     strips, rows = [], shrink * max(1, STRIP // (shrink * image.width))
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         strip.info = image.info
-        strips.append(_plain(strip, deep).reduce(shrink))
+        strips.append(_plain(strip, greys).reduce(shrink))
     joined = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
     for i, strip in enumerate(strips):
         joined.paste(strip, (0, i * rows // shrink))
@@ -224,10 +233,10 @@ def _orientation(image: Image.Image) -> int:
         return 1  # a picture whose metadata is broken is still one
 
 
-def _plain(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
-    """The same in a mode that can be made smaller. deep: what `_grey_range` says of the picture that this one is a part of."""
+def _plain(image: Image.Image, greys: tuple[float, float] | None = None) -> Image.Image:
+    """The same in a mode that can be made smaller. greys: what `_grey_range` says of the picture that this one is a part of."""
     if image.mode.startswith("I") or image.mode == "F":
-        low, high = deep or _grey_range(image)
+        low, high = greys or _grey_range(image)
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
         values = (values - low) * (255 / ((high - low) or 1.0))
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
@@ -246,7 +255,7 @@ def _grey_range(image: Image.Image) -> tuple[float, float]:
     high = float(values.max())
     if high <= 255:
         return 0.0, 65535.0 if image.mode.startswith("I;16") else 255.0
-    return 0.0, next((2.0**bits - 1 for bits in (10, 12, 14, 16) if high < 2**bits), high)
+    return 0.0, deep.white(high)
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

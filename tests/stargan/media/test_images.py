@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,69 @@ def test_grey_of_few_bits_in_a_file_of_sixteen_is_scaled_by_its_range(bits: int)
     ramp = np.linspace(0, 2**bits - 1, 64 * 64).reshape(64, 64).astype(np.uint16)
     found = np.asarray(images.read(encoded(Image.fromarray(ramp), "PNG")))[..., 0]
     assert np.abs(found - ramp / (2**bits - 1) * 255).max() <= 1
+
+
+def deep(format: str, bits: int, transparent: bool = False) -> tuple[bytes, np.ndarray]:
+    """A file of 16 bits a channel of which the lower `bits` are used, and its colours (64, 96, 3) from 0 to 1."""
+    x, y = np.meshgrid(np.linspace(0, 1, 96), np.linspace(0, 1, 64))
+    colours = np.stack([x, y, 1 - x], 2)
+    values = (colours * (2**bits - 1)).round().astype(np.uint16)
+    alpha = [np.full((64, 96, 1), 65535, np.uint16)] if transparent else []
+    plain = [cv2.IMWRITE_TIFF_COMPRESSION, 1] if format == "TIFF" and bits == 12 else []
+    ok, content = cv2.imencode(f".{format}", np.concatenate([values[..., ::-1], *alpha], 2), plain)  # blue, green, red
+    assert ok
+    return content.tobytes(), colours
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize(("format", "transparent"), [("PNG", False), ("PNG", True), ("TIFF", False)])
+def test_colour_of_few_bits_in_a_file_of_sixteen_is_scaled_by_its_range(
+    bits: int, format: str, transparent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, colours = deep(format, bits, transparent)
+    (tmp_path / "deep").write_bytes(content)
+    with (tmp_path / "deep").open("rb") as file:
+        for found in map(images.read, (content, tmp_path / "deep", file)):
+            assert found.size == (96, 64) and found.mode == "RGB" and not found.info
+            assert np.abs(np.asarray(found) - 255 * colours).max() <= 1
+    # A large one is made smaller meanwhile, in strips.
+    monkeypatch.setattr(reading, "KEPT_PIXELS", 4000)
+    monkeypatch.setattr("stargan.media.deep.STRIP", 500)
+    found = images.read(content)
+    wanted = Image.fromarray((255 * colours).round().astype(np.uint8)).reduce(2)
+    assert found.size == (48, 32) and difference(found, wanted) < 1
+    # Of one too large for that, the upper 8 bits have to do.
+    monkeypatch.setattr("stargan.media.deep.MOST", 5000)
+    assert 2 ** (bits - 8) - 2 <= np.asarray(images.read(content)).max() < 2 ** (bits - 8)
+
+
+def test_deep_colour_is_turned_and_has_its_profile() -> None:
+    content, _ = deep("PNG", 12)
+    with Image.open(io.BytesIO(content)) as opened:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        facts = b"Exif\0\0" + exif.tobytes() if not exif.tobytes().startswith(b"Exif") else exif.tobytes()
+        assert opened.size == (96, 64)
+    turned = png_with(content, b"eXIf", facts.removeprefix(b"Exif\0\0"))
+    assert images.read(turned).size == (64, 96)
+    plain = np.asarray(images.read(content), int)
+    wide = np.asarray(images.read(png_with(content, b"iCCP", b"wide\0\0" + zlib.compress(profile((0.7, 0.3))))), int)
+    assert np.abs(wide - plain)[..., 0].max() > 5
+
+
+def png_with(content: bytes, kind: bytes, body: bytes) -> bytes:
+    """A PNG with one more chunk after its header."""
+    chunk = kind + body
+    return content[:33] + len(body).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + content[33:]
+
+
+def test_dark_and_broken_files_of_deep_colour() -> None:
+    ok, png = cv2.imencode(".png", np.full((64, 64, 3), 200, np.uint16))
+    assert ok and np.asarray(images.read(png.tobytes())).max() <= 1
+    content, _ = deep("PNG", 12)
+    for part in (content[: len(content) // 2], content[:60]):
+        with pytest.raises(ImageError, match="broken or cut off"):
+            images.read(part)
 
 
 def test_grey_of_more_bits_and_of_floats_is_scaled_by_what_is_in_it() -> None:
@@ -256,8 +321,6 @@ def test_a_large_picture_is_kept_smaller(format: str, mode: str, monkeypatch: py
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     content = bytearray(encoded(Image.new("L", (64, 64)), "PNG"))
     content[16:24] = (60000).to_bytes(4, "big") * 2
-    import zlib
-
     content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
     with pytest.raises(ImageError, match="megapixels"):
         images.read(bytes(content))

@@ -1,0 +1,51 @@
+"""Colours of 16 bits, of which Pillow keeps the upper 8: dark where a camera or scanner filled the lower 10, 12 or 14."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+DEPTHS = (10, 12, 14, 16)  # bits that cameras and scanners keep in files of 16
+STRIP = 2_000_000  # pixels that are worked on at once
+MOST = 75_000_000  # pixels: OpenCV holds 12 bytes of each, and all that is done to a picture is to stay under 1.5 GB
+
+
+def white(high: float) -> float:
+    """What is white in a picture of more than 8 bits whose largest value is `high`."""
+    return 65535.0 if high <= 255 else next((2.0**bits - 1 for bits in DEPTHS if high < 2**bits), high)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an opened picture, not yet loaded, has colours of 16 bits, or grey of 16 bits with transparency, and is no larger
+    than MOST; the upper 8 bits of others have to do."""
+    raw = str(image.tile[0][3]) if getattr(image, "tile", None) else ""
+    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and ";16" in raw and image.width * image.height <= MOST
+
+
+def decoded(image: Image.Image, file: str | Path | BinaryIO, shrink: int = 1) -> Image.Image | None:
+    """The same picture as RGB or RGBA, scaled by its real range, with its metadata; its sides are divided by `shrink` meanwhile.
+    None where it cannot be decoded. file: what it was opened from."""
+    if isinstance(file, str | Path):
+        content = np.fromfile(file, np.uint8)
+    else:
+        file.seek(0)
+        content = np.frombuffer(file.read(), np.uint8)
+    values = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[:2] != image.size[::-1]:
+        return None
+    order = [2, 1, 0] if values.shape[2] == 3 else [2, 1, 0, 3]  # OpenCV's is blue, green, red
+    tops = [white(float(values[..., :3].max()))] * 3 + [white(float(values[..., 3:].max(initial=0)))]
+    scale = 255 / np.array(tops[: len(order)], np.float32)
+    height, width = values.shape[:2]
+    rows = shrink * max(1, STRIP // (shrink * width))
+    result = Image.new("RGB" if len(order) == 3 else "RGBA", (-(-width // shrink), -(-height // shrink)))
+    for top in range(0, height, rows):
+        strip = (values[top : top + rows][..., order] * scale).round().astype(np.uint8)
+        result.paste(Image.fromarray(strip).reduce(shrink), (0, top // shrink))
+    result.format, result.info = image.format, dict(image.info)
+    result.info["exif"] = image.getexif().tobytes()
+    return result
