@@ -11,7 +11,6 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet18
 from tqdm import tqdm
 
 from stargan.files import whole
@@ -25,6 +24,9 @@ class Classifier(nn.Module):
     """Which domain a picture is of: a ResNet-18 (arXiv 1512.03385) on pictures of 64 px."""
 
     def __init__(self, domains: int) -> None:
+        # It takes as long to import as all else that a run needs, and few runs need it.
+        from torchvision.models import resnet18
+
         super().__init__()
         self.net = resnet18(num_classes=domains)
 
