@@ -82,7 +82,7 @@ def test_training_changes_the_averaged_networks_too(picture_folder: Path, tmp_pa
 def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(
         f"name: tiny\ndata: {picture_folder}\nruns: {tmp_path}\ndomains: [cold, warm]\nimage_size: 64\n"
-        "base_channels: 4\nmax_channels: 8\nbatch: 2\niterations: 100000\nlog_every: 2\n"
+        "base_channels: 4\nmax_channels: 8\nw_hpf: 0\nbatch: 2\niterations: 100000\nlog_every: 2\n"
     )
     command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "c.yaml")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
