@@ -41,6 +41,8 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
     found = parser.parse_args(flags)
     if found.train is None:
         found.train = "SPACE_ID" not in os.environ and not found.share
+    if not 0 <= found.port < 2**16:
+        parser.error(f"--port is {found.port}; it has to be from 1 to {2**16 - 1}, or 0 for the first that is free")
     if found.auth and ":" not in found.auth:
         parser.error("--auth needs a name and a password with a colon between them")
     return found

@@ -249,7 +249,9 @@ def test_a_style_survives_being_written_down(golden_model: Model) -> None:
     read = styles.from_json(styles.to_json(style, golden_model, "a"), golden_model)
     torch.testing.assert_close(read, style, atol=1e-5, rtol=1e-5)
     lists = ('{"style": "a"}', '{"style": [1, null]}', '{"style": [NaN]}', '{"style": [true]}')
-    for text in ("", "seven", "[1, 2]", *lists, "[" * 10**5):
+    # Of these a picture would be made that is no number.
+    large = ('{"style": [1e300]}', '{"style": [-1001]}', '{"style": [1' + 400 * "0" + "]}")
+    for text in ("", "seven", "[1, 2]", *lists, *large, "[" * 10**5):
         with pytest.raises(ValueError, match="no style"):
             styles.from_json(text, golden_model)
     with pytest.raises(ValueError, match="2 numbers.*64"):

@@ -39,6 +39,13 @@ def test_the_page_is_for_this_machine() -> None:
     assert settings([]).host == "127.0.0.1" and not settings([]).share
 
 
+def test_a_port_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for port in ("65536", "-1"):
+        with pytest.raises(SystemExit):
+            settings([f"--port={port}"])
+        assert f"--port is {port}; it has to be from 1 to 65535" in capsys.readouterr().err
+
+
 def test_training_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings([]).train
     assert not settings(["--share"]).train and not settings(["--no-train"]).train
