@@ -87,7 +87,6 @@ def test_dependencies_are_those_of_a_space() -> None:
     assert {*extras["data"], *extras["likeness"]} <= set((ROOT / "tests" / "requirements.txt").read_text().split("\n"))
 
 
-@pytest.mark.slow
 def test_every_dependency_has_both_bounds() -> None:
     project = PROJECT["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
@@ -96,6 +95,7 @@ def test_every_dependency_has_both_bounds() -> None:
         assert ">=" in bounds and "<" in bounds, f"{requirement} is not bound above and below"
 
 
+@pytest.mark.slow
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -105,6 +105,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert set(facts.get_all("Provides-Extra")) == {"train", "eval", "onnx", "live", "data", "likeness"}
 
 
+@pytest.mark.slow
 def test_every_package_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())

@@ -69,6 +69,7 @@ def test_a_source_moves_between_likenesses_with_its_masks(model: Model) -> None:
     assert torch.equal(both.decode(bare, style), both.decode(both.encode(portrait(3, 64), masks=False, likeness=0.4), style))
 
 
+@pytest.mark.slow
 def test_likenesses_of_several_threads_do_not_mix(model: Model) -> None:
     both = Translator(model, "cpu", "fp32")
     wanted = {likeness: outputs(both, likeness=likeness) for likeness in (0.0, 0.5, 1.0)}

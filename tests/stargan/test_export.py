@@ -47,6 +47,7 @@ def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)
 
 
+@pytest.mark.slow
 def test_a_translation_is_the_translators_at_any_number_of_pictures(exported: Path) -> None:
     made, image = model(), images.to_tensor(portrait(3, 64))
     style = styles.from_seed(made, "woman", seed=7)

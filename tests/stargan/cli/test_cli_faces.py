@@ -143,6 +143,7 @@ def photographs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_check_counts_what_is_found(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faces", "--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]) == 0
     out = capsys.readouterr().out

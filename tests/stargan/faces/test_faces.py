@@ -141,6 +141,7 @@ def test_a_face_at_the_border_can_be_pasted(astronaut: Image.Image) -> None:
     assert paste(cut, aligned.image, aligned.landmarks).size == cut.size
 
 
+@pytest.mark.slow
 def test_a_tracker_follows_its_face(three: Image.Image) -> None:
     tracker = Tracker(face=1)
     first = tracker.follow(three)
@@ -155,6 +156,7 @@ def test_a_tracker_follows_its_face(three: Image.Image) -> None:
     assert found is not None and found[0].size == (64, 64)
 
 
+@pytest.mark.slow
 def test_a_still_face_stays_still(head: Image.Image) -> None:
     rng, tracker = np.random.default_rng(0), Tracker()
     pixels = np.asarray(head).astype(int)

@@ -68,6 +68,7 @@ def saved(tmp_path):
 SMALL_FAN = FANConfig(width=16)
 
 
+@pytest.mark.slow
 def test_published_file_goes_through_safetensors_bit_for_bit(tmp_path):
     original = make(fan=SMALL_FAN)
     # Statistics as training leaves them, not the defaults that a fresh network would have anyway.

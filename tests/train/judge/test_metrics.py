@@ -94,6 +94,7 @@ def test_distances_of_equal_and_opposite_pictures() -> None:
     assert distances.perceptual_distance([x, x], [-x, x])[0].item() == pytest.approx(2)  # 4 in one of two layers
 
 
+@pytest.mark.slow
 def test_classifier_learns_and_is_kept(two_colours: Path, cache: Path) -> None:
     train = data.load(two_colours, "train", classifier.LOADED_SIDE, cache)
     val = data.load(two_colours, "val", 64, cache)

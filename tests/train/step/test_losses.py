@@ -23,6 +23,7 @@ from train.step.update import iterate
 TOLERANCE = (1e-3, 2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["losses_128_hpf1_cap128", "losses_256_hpf0_cap64"])
 def test_golden_losses(case: str) -> None:
     golden = json.loads((GOLDEN / f"{case}.json").read_text())
