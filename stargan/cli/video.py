@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +141,8 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
             seen = clip.translate(translator, taken, out, torch.stack(styles), options.paste, encode, options.face, how, watch)
         finally:
             bar.refresh()
+    if early := taken.ended(bar.n + 1):
+        print(early.strip(), file=sys.stderr)
     print(f"a face in {seen} of about {taken.frames} frames, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stargan.faces.detect import LEAST, SEEN, Detection, detect
 from stargan.faces.frame import mean_landmarks, similarity, warp
-from stargan.faces.landmarks import load_fan68
+from stargan.faces.landmarks import FaceAlignmentFAN, load_fan68
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.media import images
 
@@ -89,7 +89,7 @@ def aligning(points: np.ndarray, size: float = 1.0, frame: np.ndarray | None = N
 
 
 @torch.inference_mode()
-def landmarks(rgb: np.ndarray, matrix: np.ndarray, fan: FAN) -> tuple[np.ndarray, float]:
+def landmarks(rgb: np.ndarray, matrix: np.ndarray, fan: FAN | FaceAlignmentFAN) -> tuple[np.ndarray, float]:
     """The FAN on what `matrix` frames as a square of side 1: landmarks (68, 2) in px of the picture, and the mean height of the
     peaks."""
     side = fan.config.input_size

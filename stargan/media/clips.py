@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from stargan.media.video import VideoError
 
 MOST_SIDE = 1920  # px; a larger clip is made smaller
 MOST_FPS = 60
+MOST_THREADS = 4  # that decode; each holds frames, of which one of 8K is 50 MB
 USUAL_FPS = Fraction(25)  # where a file does not say, or says what cannot be
 
 
@@ -28,6 +30,11 @@ class Clip:
     fps: Fraction
     frames: int
     has_sound: bool
+
+    def ended(self, read: int) -> str:
+        """A sentence on how a clip ended of which so many frames could be read: nothing where those are nearly all."""
+        early = read < self.frames - max(2, self.frames // 10)
+        return f"The file breaks off after {read} of {self.frames} frames. " if early else ""
 
     @property
     def seconds(self) -> float:
@@ -56,9 +63,10 @@ class Clip:
             with av.open(self.path) as file:
                 stream = file.streams.video[0]
                 stream.thread_type = "AUTO"
+                stream.codec_context.thread_count = min(MOST_THREADS, os.cpu_count() or 1)
                 for frame in file.decode(stream):
                     at = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else count / self.fps
-                    yield Fraction(at), _upright(frame).resize((self.width, self.height), Image.Resampling.BILINEAR)
+                    yield Fraction(at), _upright(frame, (self.width, self.height))
                     count += 1
         except av.FFmpegError:
             return  # what came before the break is good
@@ -69,6 +77,8 @@ def opened(path: Path | str, most_seconds: float | None = None) -> Clip:
     path = Path(path)
     try:
         with av.open(path) as file:
+            if not file.streams:
+                raise VideoError(f"{path.name} does not say what is in it, so it is broken or cut off; save it again as MP4")
             if not file.streams.video:
                 raise VideoError(f"{path.name} has no picture; use a clip, as MP4, MOV, WebM or GIF")
             stream = file.streams.video[0]
@@ -86,12 +96,15 @@ def opened(path: Path | str, most_seconds: float | None = None) -> Clip:
         raise VideoError(f"there is no file {path}") from None
     except (av.FFmpegError, OSError) as error:
         why = error.strerror or error
-        raise VideoError(f"{path.name} is no clip that can be read ({why}); use MP4, MOV, WebM or GIF") from None
+        raise VideoError(
+            f"{path.name} is no clip that can be read, or it is broken or cut off ({why}); use MP4, MOV, WebM or GIF"
+        ) from None
     if first is None:
         raise VideoError(f"{path.name} has no frame that can be read; save it again as MP4")
-    picture = _upright(first)
-    scale = min(1.0, MOST_SIDE / max(picture.size))
-    width, height = (max(2, round(side * scale / 2) * 2) for side in picture.size)
+    scale = min(1.0, MOST_SIDE / max(first.width, first.height))
+    width, height = (max(2, round(side * scale / 2) * 2) for side in (first.width, first.height))
+    if first.rotation % 180:
+        width, height = height, width
     return Clip(path, width, height, fps, max(1, round(seconds * fps)), sound)
 
 
@@ -109,9 +122,10 @@ def _seconds(file: av.container.InputContainer, stream: av.VideoStream) -> float
     return float((max(times) - min(times)) * stream.time_base) + 1 / rate if times else 0.0
 
 
-def _upright(frame: av.VideoFrame) -> Image.Image:
-    """Phones note how they were held."""
-    picture = frame.to_image()
+def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> Image.Image:
+    """A frame at a width and height; phones note how they were held."""
+    width, height = reversed(size) if frame.rotation % 180 else size
+    picture = frame.to_image(width=width, height=height)
     return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
 
 

@@ -22,7 +22,8 @@ def white(high: float) -> float:
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened picture, not yet loaded, has colours of 16 bits, or grey of 16 bits with transparency, and is no larger
     than MOST; the upper 8 bits of others have to do."""
-    raw = str(image.tile[0][3]) if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)
+    raw = str(tiles[0][3]) if tiles else ""
     return image.mode in ("RGB", "RGBA", "RGBX", "LA") and ";16" in raw and image.width * image.height <= MOST
 
 

@@ -106,7 +106,8 @@ class Footage:
             # Nobody is to take an earlier clip for this one.
             return gr.update(value=None, visible=False), sentence(error)
         shown = f"A face in {seen} of {taken.frames} frames, made in {time.monotonic() - start:.0f} s."
-        ended = "Stopped. " if job.stopped else f"Cut after {MOST_SECONDS} seconds. " if written >= most else ""
+        cut = f"Cut after {MOST_SECONDS} seconds. " if written >= most else taken.ended(written + 1)
+        ended = "Stopped. " if job.stopped else cut
         return gr.update(value=str(target), visible=True), ended + shown
 
     def _work(self, scene: Scene, taken: clips.Clip, target: str, way: str, whole: bool, watch: clip.Watch) -> int:

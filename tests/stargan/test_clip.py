@@ -59,6 +59,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_clip_keeps_rate_length_and_sound(translator: Translator, talking: Path, tmp_path: Path) -> None:
     taken = clips.opened(talking, 60)
     assert (taken.width, taken.height, taken.fps, taken.frames, taken.has_sound) == (320, 256, FPS, 12, True)
@@ -82,6 +83,7 @@ def test_a_clip_keeps_rate_length_and_sound(translator: Translator, talking: Pat
     assert np.argmax(beats) == pytest.approx(440, abs=3)
 
 
+@pytest.mark.slow
 def test_the_square_alone_and_an_end_that_keeps_what_is_done(translator: Translator, talking: Path, tmp_path: Path) -> None:
     taken = clips.opened(talking)
     seen = clip.translate(
@@ -153,6 +155,74 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, talking: Path) -> None:
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])
     taken = clips.opened(tmp_path / "cut.mp4")  # the index is at the front
     assert 1 <= len(list(taken.read())) <= 12
+
+
+def spoilt(path: Path, mark: bytes, at: int, by: bytes) -> Path:
+    """The clip with its index changed: at so many bytes after a mark."""
+    content = bytearray(path.read_bytes())
+    place = content.index(mark) + at
+    content[place : place + len(by)] = by
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mark", "at", "by", "said"),
+    [
+        (b"moov", 40, b"\xff" * 360, "does not say what is in it, so it is broken or cut off; save it again as MP4"),
+        (b"stco", 12, b"\x7f\xff\xff\xff", "has no frame that can be read; save it again as MP4"),  # frames are elsewhere
+        (b"stsz", 12, bytes(8), "has no frame that can be read; save it again as MP4"),  # there are none
+    ],
+)
+def test_a_broken_index_is_said(mark: bytes, at: int, by: bytes, said: str, tmp_path: Path) -> None:
+    video.write(tmp_path / "broken.mp4", moving(3), FPS)
+    with pytest.raises(VideoError, match=f"^broken.mp4 {said}"):
+        clips.opened(spoilt(tmp_path / "broken.mp4", mark, at, by))
+
+
+def test_a_clip_that_is_cut_off_ends_where_it_does_and_says_so(translator: Translator, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (20, 128, 160, 3)).astype(np.uint8)
+    video.write(tmp_path / "cut.mp4", noise, FPS)  # its index comes first
+    content = (tmp_path / "cut.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
+    clip_ = clips.opened(tmp_path / "cut.mp4")
+    read = len(list(clip_.read()))
+    assert 2 <= read < 18 and clip_.ended(read) == f"The file breaks off after {read} of 20 frames. "
+    assert clip_.ended(20) == clip_.ended(19) == ""
+    with av.open(str(tmp_path / "late.mp4"), "w") as file:  # its index comes last
+        stream = file.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for picture in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+    content = (tmp_path / "late.mp4").read_bytes()
+    (tmp_path / "late.mp4").write_bytes(content[: len(content) // 2])
+    with pytest.raises(VideoError, match=r"late\.mp4 is no clip that can be read, or it is broken or cut off"):
+        clips.opened(tmp_path / "late.mp4")
+
+
+def test_a_clip_of_8k_is_made_smaller_while_it_is_read(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "8k.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 7680, 4320, "yuv420p"
+        shown = FACE.resize((7680, 4320))
+        for _ in range(2):
+            file.mux(stream.encode(av.VideoFrame.from_image(shown)))
+        file.mux(stream.encode())
+    clip_ = clips.opened(tmp_path / "8k.mp4")
+    frames = list(clip_.read())
+    assert (clip_.width, clip_.height) == (1920, 1080) and len(frames) == 2
+    wanted = np.asarray(FACE.resize((1920, 1080)), np.float32)
+    assert np.abs(np.asarray(frames[1], np.float32) - wanted).mean() < 6
+
+
+def test_a_clip_of_an_hour_is_refused_on_the_page_and_read_elsewhere(tmp_path: Path) -> None:
+    shade = np.zeros((32, 32, 3), np.uint8)
+    video.write(tmp_path / "hour.mp4", (shade + i % 200 for i in range(3600)), 1)
+    with pytest.raises(VideoError, match="hour.mp4 is 3600 seconds long, and at most 60 are taken here; cut it, or use"):
+        clips.opened(tmp_path / "hour.mp4", 60)
+    whole = clips.opened(tmp_path / "hour.mp4")
+    assert whole.frames == sum(1 for _ in whole.read()) == 3600
 
 
 def test_a_way_through_styles() -> None:
