@@ -77,7 +77,7 @@ class Scene:
         """What a link says of it: all but the pictures. References become the styles that were taken from them."""
         values = {"model": self.model, "x": f"{self.x:g}", "y": f"{self.y:g}", "strength": f"{self.strength:g}"}
         for name, corner in zip(CORNERS, self.corners, strict=True):
-            if not corner.waits:
+            if not corner.lacks:
                 values[name] = _written(studio, corner, self.source.aligned)
         values |= {"keep": f"{self.keep.masks:d}", "likeness": f"{self.keep.likeness:g}"}
         values |= {part: f"{weight:g}" for part, weight in self.keep.parts.items() if weight != 1}

@@ -12,13 +12,13 @@ from PIL import Image
 from stargan.faces.align import square
 from stargan.faces.frame import AlignError
 from stargan.media import images
+from stargan.ui.box import QUIET, Box
 from stargan.ui.folder import Folder
 from stargan.ui.library import Library
-from stargan.ui.pictures import SMALL, UNCHECKED, path_of, photo, tile_row, tiles
+from stargan.ui.pictures import SMALL, UNCHECKED, path_of, tile_row, tiles
 from stargan.ui.studio import SourceChoice, SourceSquare, Studio
 from stargan.ui.words import sentence
 
-SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 EXAMPLES = Path(__file__).with_name("examples")
 MOST = 10  # examples
 # In the browser alone: which example the source is, by the name of its file.
@@ -51,21 +51,18 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The widgets, and what they are read as. place: the path of the picture in the box. chosen: a picture's path with the number
-    of a face in it. faced: whether the model that was chosen last knows faces. readable: a picture of the source for browsers that
-    cannot show its file."""
+    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. faced: whether the model
+    that was chosen last knows faces."""
 
     library: Library
     folder: Folder
-    photo: gr.Image
-    place: gr.Textbox
+    box: Box
     aligned: gr.Checkbox
     offered: gr.HTML
     files: tuple[Path, ...]
     faces: gr.HTML
     chosen: gr.State
     faced: gr.State
-    readable: gr.State
     note: gr.Markdown
 
     @classmethod
@@ -74,49 +71,46 @@ class Source:
         gr.set_static_paths(list(known))
         with gr.Row(elem_id="sources"):
             first = next((str(path) for path in known), None)
-            box = photo("Source portrait", "source", 170, first)
-            place = gr.Textbox(first, visible="hidden", elem_id="source-path")
+            box = Box.build(folder, "Source portrait", "source", 170, first)
             with gr.Column(scale=3, min_width=260):
                 opened = [Image.open(path).convert("RGB") for path in known]
                 offered = tile_row(tiles(opened, list(known.values()), 0), "Examples", "examples")
                 faces = tile_row(None, "Faces in this picture", "faces")
                 aligned = gr.Checkbox(label="Align the face", elem_id="align", **align_state(library.get(library.default)))
                 note = gr.Markdown("", elem_id="source-note")
-        states = gr.State(("", None)), gr.State(library.get(library.default).aligns), gr.State("")
-        return cls(library, folder, box, place, aligned, offered, tuple(known), faces, *states, note)
+        states = gr.State(("", None)), gr.State(library.get(library.default).aligns)
+        return cls(library, folder, box, aligned, offered, tuple(known), faces, *states, note)
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What handlers take by name, for `read`."""
-        return {"photo": self.photo, "aligned": self.aligned, "chosen": self.chosen}
+        return {"photo": self.box.photo, "refused": self.box.refused, "aligned": self.aligned, "chosen": self.chosen}
 
     @property
     def changes(self) -> list[Any]:
-        return [self.place.change, self.aligned.change, self.chosen.change]
+        return [self.box.place.change, self.aligned.change, self.chosen.change]
 
     @staticmethod
     def read(values: dict[str, Any]) -> SourceChoice:
-        path, (of, face) = path_of(values["photo"]), values["chosen"]
-        return SourceChoice(path, values["aligned"], face if of == path else None)
+        (path, refused), (of, face) = Box.read(values["photo"], values["refused"]), values["chosen"]
+        return SourceChoice(path, values["aligned"], face if of == path else None, refused)
 
     def wire(self, model: gr.Dropdown) -> None:
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        # A box tells of changes also where handlers left it as it was, so that they would follow each other; its path does not.
-        self.photo.change(None, self.photo, self.place, js="photo => photo?.path ?? ''", **quiet)
-        self.readable.change(lambda path: path, self.readable, self.photo, **quiet)
-        self.offered.select(self.take, model, [self.photo, self.aligned], **UNCHECKED, **quiet)
-        model.change(self.change_model, [model, self.faced], [self.aligned, self.faced], **UNCHECKED, **quiet)
-        self.place.change(None, [self.photo, self.offered], self.offered, js=MARK, **quiet)
-        self.faces.select(self.choose, self.photo, self.chosen, **UNCHECKED, **quiet)
-        gr.on(
+        quiet, photo = UNCHECKED | QUIET, self.box.photo
+        self.box.wire()
+        self.offered.select(self.take, model, [photo, self.aligned], **quiet)
+        model.change(self.change_model, [model, self.faced], [self.aligned, self.faced], **quiet)
+        self.box.place.change(None, [photo, self.offered], self.offered, js=MARK, **QUIET)
+        self.faces.select(self.choose, photo, self.chosen, **quiet)
+        looked = gr.on(
             [*self.changes, model.change],
             self.look,
             inputs_kwargs=self.inputs | {"model": model},
-            outputs=[self.note, self.readable, self.faces],
+            outputs=[self.note, *self.box.told, self.faces],
             trigger_mode="always_last",
-            **UNCHECKED,
             **quiet,
         )
+        self.box.empty_after(looked)
 
     def take(self, model: str, event: gr.SelectData) -> Any:
         """The example that was clicked."""
@@ -135,19 +129,21 @@ class Source:
         """The face that was clicked."""
         return (path_of(photo), event.index + 1) if event.index >= 0 else gr.skip()
 
-    def look(self, model: str, **values: Any) -> tuple[Any, Any, Any]:
-        """What is to be said of the source, a picture of it where the browser cannot show its file, and its faces."""
+    def look(self, model: str, **values: Any) -> tuple[Any, ...]:
+        """What is to be said of the source, what its box is told, and its faces."""
         source, none = self.read(values), tiles([], [])
         if source.path is None:
-            return "", gr.skip(), none
+            return source.refused, gr.skip(), gr.skip(), none
         try:
             studio = self.library.get(model)
             found = studio.prepare(source)
-            return "  \n".join(found.notes), self.shown(source.path), self.offer(studio, source, found)
+            return "  \n".join(found.notes), *self.box.taken(source.path), self.offer(studio, source, found)
         except AlignError as error:
-            return sentence(error), self.shown(source.path), none  # it was looked at, so it is shown
+            return sentence(error), *self.box.taken(source.path), none  # it was looked at, so it is shown
+        except images.ImageError as error:
+            return sentence(error), *self.box.refuse(source.path, error), none
         except ValueError as error:
-            return sentence(error), gr.skip(), none
+            return sentence(error), gr.skip(), gr.skip(), none
 
     @staticmethod
     def offer(studio: Studio, source: SourceChoice, found: SourceSquare) -> dict[str, Any]:
@@ -162,11 +158,3 @@ class Source:
         position = next(i for i, face in enumerate(faces) if face is found.face)
         crops = [square(picture, face, SMALL)[0] for face in faces]
         return tiles(crops, [f"face {i} from the left" for i in range(1, len(faces) + 1)], position)
-
-    def shown(self, path: str) -> Any:
-        """The picture in a file of any kind, as one that browsers show, where they would not show that file."""
-        if path.lower().endswith(SHOWN):
-            return gr.skip()
-        target = self.folder.new("source.png")
-        images.read(path).save(target, compress_level=1)
-        return str(target)

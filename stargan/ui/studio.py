@@ -33,26 +33,35 @@ SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 @dataclass(frozen=True)
 class SourceChoice:
     """path: of a picture's file, None before there is one. aligned: whether the face in it is sought and framed; otherwise its
-    central square is taken. face: which one, from left to right from 1 on; None for the largest."""
+    central square is taken. face: which one, from left to right from 1 on; None for the largest. refused: why there is none, where
+    what was brought is no picture."""
 
     path: str | None
     aligned: bool = True
     face: int | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
 class StyleChoice:
-    """A style as a person describes it. kind: SEED, REFERENCE or PASTED, which says what of the rest counts."""
+    """A style as a person describes it. kind: SEED, REFERENCE or PASTED, which says what of the rest counts. refused: why there is
+    no reference, where what was brought is no picture."""
 
     domain: str
     kind: str = SEED
     seed: float | None = 0
     reference: str | None = None
     pasted: str | None = ""
+    refused: str = ""
 
     @property
     def waits(self) -> bool:
-        """Whether what it is to be taken from is not there yet."""
+        """Whether what it is to be taken from is not there yet, which is no mistake."""
+        return self.lacks and not (self.kind == REFERENCE and self.refused)
+
+    @property
+    def lacks(self) -> bool:
+        """Whether what it is to be taken from is not there."""
         lacking = {REFERENCE: self.reference is None, PASTED: not (self.pasted or "").strip(), SEED: self.seed is None}
         return lacking.get(self.kind, False)
 
@@ -205,7 +214,7 @@ class Studio:
             style = styles.from_json(choice.pasted or "", self.model, domain)
         elif choice.kind == REFERENCE:
             if choice.reference is None:
-                raise ValueError("there is no reference yet; drop one, or take the style from a seed")
+                raise ValueError(choice.refused or "there is no reference yet; drop one, or take the style from a seed")
             style = self.translator.style(self.prepare(SourceChoice(choice.reference, aligned)).image, domain)
         else:
             if choice.seed is None or choice.seed != int(choice.seed):
@@ -235,11 +244,11 @@ class Studio:
 
     def _content(self, source: SourceChoice) -> tuple[bytes, tuple[Hashable, ...]]:
         if source.path is None:
-            raise ValueError("there is no source yet; drop a portrait into the first box, or take an example")
+            raise ValueError(source.refused or "there is no source yet; drop a portrait into the first box, or take an example")
         try:
             content = Path(source.path).read_bytes()
         except OSError:
-            raise ValueError("this picture has been deleted from the page meanwhile; drop it again") from None
+            raise images.ImageError("this picture has been deleted from the page meanwhile; drop it again") from None
         return content, (hashlib.sha256(content).hexdigest(), source.aligned, source.face)
 
 

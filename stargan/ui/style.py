@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from stargan.ui.pictures import UNCHECKED, path_of, photo, tile_row
+from stargan.ui.box import Box
+from stargan.ui.folder import Folder
+from stargan.ui.pictures import UNCHECKED, tile_row
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
 
 MAX_SEED = 2**31 - 1
@@ -37,7 +39,7 @@ class StyleInput:
     kind: gr.Radio
     seed: gr.Number
     following: gr.Button
-    reference: gr.Image
+    reference: Box
     pasted: gr.Textbox
     rows: tuple[gr.Group, ...]
     offered: gr.HTML | None
@@ -45,8 +47,8 @@ class StyleInput:
     first: gr.State
 
     @classmethod
-    def build(cls, key: str, studio: Studio, chosen: StyleChoice, row: dict[str, Any] | None) -> StyleInput:
-        """row: the value of the row of styles to choose from; None builds without it."""
+    def build(cls, key: str, folder: Folder, studio: Studio, chosen: StyleChoice, row: dict[str, Any] | None) -> StyleInput:
+        """row: the value of the row of styles to choose from; None builds without it. folder: of the page."""
         name = f"style {key.upper()}"
         with gr.Column(min_width=230, elem_id=f"style-{key}", elem_classes="style"):
             domain = gr.Radio(label=f"Domain of {name}", elem_id=f"domain-{key}", **domain_state(studio, chosen.domain))
@@ -59,7 +61,7 @@ class StyleInput:
                 )
                 following = gr.Button(f"Next {name}", elem_id=f"next-{key}", size="sm")
             with gr.Group(visible=False) as by_reference:
-                reference = photo(f"Reference for {name}", f"reference-{key}", 190)
+                reference = Box.build(folder, f"Reference for {name}", f"reference-{key}", 190)
             with gr.Group(visible=False) as by_paste:
                 pasted = gr.Textbox(
                     "", label=f"JSON of {name}", elem_id=f"pasted-{key}", lines=3, max_lines=3, placeholder='{"style": [...]}'
@@ -71,22 +73,24 @@ class StyleInput:
     def inputs(self) -> dict[str, Any]:
         """What handlers take by name, for `read`."""
         widgets = {
-            "domain": self.domain, "kind": self.kind, "seed": self.seed, "reference": self.reference, "pasted": self.pasted
+            "domain": self.domain, "kind": self.kind, "seed": self.seed, "reference": self.reference.photo,
+            "refused": self.reference.refused, "pasted": self.pasted,
         }  # fmt: skip
         return {f"{self.key}_{name}": widget for name, widget in widgets.items()}
 
     @property
     def changes(self) -> list[Any]:
-        return [widget.change for widget in self.inputs.values()]
+        return [widget.change for widget in (self.domain, self.kind, self.seed, self.reference.place, self.pasted)]
 
     @property
     def shown(self) -> list[Any]:
         """The widgets that `show` sets."""
-        return list(self.inputs.values())
+        return [self.domain, self.kind, self.seed, self.reference.photo, self.pasted]
 
     def read(self, values: dict[str, Any]) -> StyleChoice:
-        given = {name: values[f"{self.key}_{name}"] for name in ("domain", "kind", "seed", "reference", "pasted")}
-        return StyleChoice(**given | {"reference": path_of(given["reference"])})
+        given = {name: values[f"{self.key}_{name}"] for name in ("domain", "kind", "seed", "pasted")}
+        path, refused = Box.read(values[f"{self.key}_reference"], values[f"{self.key}_refused"])
+        return StyleChoice(**given, reference=path, refused=refused)
 
     @staticmethod
     def show(choice: StyleChoice, studio: Studio) -> list[Any]:
@@ -96,6 +100,8 @@ class StyleInput:
     def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any]) -> None:
         """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened."""
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+        self.reference.wire()
+        self.reference.watch()
         self.kind.change(
             lambda value: [gr.update(visible=value == kind) for _, kind in KINDS], self.kind, list(self.rows), **quiet
         )

@@ -58,7 +58,7 @@ class Translate:
     def build(cls, work: Work, source: Source, model: gr.Dropdown, first: First) -> Translate:
         studio, scene = work.library.get(work.library.default), first.scene
         with gr.Row(elem_id="translate"):
-            a = StyleInput.build("a", studio, scene.corners[0], first.rows[0])
+            a = StyleInput.build("a", source.folder, studio, scene.corners[0], first.rows[0])
             with gr.Column(min_width=300, scale=3, elem_id="middle"):
                 with gr.Row(elem_id="sliders"):
                     position = gr.Slider(
@@ -71,14 +71,14 @@ class Translate:
                     info="0 is the mean style of the domain, above 1 exaggerates.",
                 )  # fmt: skip
                 masks = masks_switch(studio, "masks")
-            b = StyleInput.build("b", studio, scene.corners[1], first.rows[1])
+            b = StyleInput.build("b", source.folder, studio, scene.corners[1], first.rows[1])
         keep = KeepInput.build(studio, likeness, masks)
-        square, c, d = cls._square(studio, scene)
+        square, c, d = cls._square(source, studio, scene)
         more = cls._more(studio)
         return cls(work, source, model, result, (a, b, c, d), position, square, strength, keep, *more)
 
     @staticmethod
-    def _square(studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
+    def _square(source: Source, studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
         with gr.Accordion("Square of four styles", open=False, elem_id="square-of-styles"):
             gr.Markdown("The upper edge is the slider from A to B. Further down, the styles C and D come in.")
             square = gr.HTML(
@@ -86,8 +86,8 @@ class Translate:
                 js_on_load=(JS / "square.js").read_text(), apply_default_css=False,
             )  # fmt: skip
             with gr.Row():
-                c = StyleInput.build("c", studio, scene.corners[2], None)
-                d = StyleInput.build("d", studio, scene.corners[3], None)
+                c = StyleInput.build("c", source.folder, studio, scene.corners[2], None)
+                d = StyleInput.build("d", source.folder, studio, scene.corners[3], None)
         return square, c, d
 
     @staticmethod
@@ -154,7 +154,8 @@ class Translate:
         result.viewer.next(self.next_style, [self.position, *seeds], seeds, **quiet())
         result.download.click(self.download, inputs_kwargs=inputs, outputs=result.saver, **once)
         result.together.click(self.all, result.session, result.saver, **once)
-        result.as_source.click(self.use_as_source, inputs_kwargs=inputs, outputs=[self.source.photo, self.source.aligned], **once)
+        source = [self.source.box.photo, self.source.aligned]
+        result.as_source.click(self.use_as_source, inputs_kwargs=inputs, outputs=source, **once)
         result.as_style.click(
             self.use_as_style, inputs_kwargs=inputs, outputs=[*self.corners[0].shown, self.position, self.square], **once
         )
@@ -171,7 +172,7 @@ class Translate:
         scene = self.read(values)
         try:
             if scene.source.path is None:
-                return Result.value(None, None), BEGIN
+                return Result.value(None, None), scene.source.refused or BEGIN
             if scene.waits or not scene.knows(self.work.library.get(scene.model)):
                 return gr.skip(), gr.skip()
             made = self.work.picture(scene)
