@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import gradio as gr
 from PIL import Image
@@ -25,6 +27,7 @@ from stargan.ui.work import Work
 
 MARK = {"_type": "gradio.FileData"}  # by which clients know a file
 File = dict | str | None  # as a client uploads it, or as a data URI
+KINDS = {bool: "True or False", float: "a number", int: "a whole number", str: "text"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Endpoints:
     def build(self) -> None:
         """Adds them to the Blocks that are open."""
         for endpoint in (self.translate, self.interpolate, self.strip, self.grid):
-            gr.api(endpoint, api_name=endpoint.__name__)
-        gr.api(self.video, api_name="video", **VIDEOS)
+            gr.api(typed(endpoint), api_name=endpoint.__name__)
+        gr.api(typed(self.video), api_name="video", **VIDEOS)
 
     def given(self, file: dict[str, Any] | str | None) -> str | None:
         """The path of a file that a caller has uploaded, or given as a data URI; ValueError for any other."""
@@ -193,6 +196,27 @@ class Endpoints:
             return self.made(sheet, "grid"), words
         except ValueError as error:
             raise refusal(error) from None
+
+
+def typed(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """An endpoint that says which value is of a wrong kind. Gradio tells clients the kinds and does not check them."""
+    signature, hints = inspect.signature(endpoint), get_type_hints(endpoint)
+
+    @functools.wraps(endpoint)
+    def call(*values: Any, **named: Any) -> Any:
+        for name, value in signature.bind(*values, **named).arguments.items():
+            kind = hints.get(name)
+            if kind in KINDS and not _is(value, kind):
+                raise refusal(ValueError(f"{name} is {str(value)[:40]!r}; it has to be {KINDS[kind]}"))
+        return endpoint(*values, **named)
+
+    return call
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind in (int, float):  # a client may write a whole number as 1.0
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def _number(face: int | str | None) -> int | None:

@@ -119,6 +119,28 @@ def test_a_face_is_chosen_and_put_back(address: str, two: Path) -> None:
             client.predict(**{"source": source} | values, api_name="/translate")
 
 
+def test_values_of_a_wrong_kind_are_said(address: str, portrait_file: Path) -> None:
+    client = Client(address, verbose=False)
+    source = handle_file(str(portrait_file))
+    for endpoint, values, sentence in (
+        ("translate", {"psi": "much"}, "Psi is 'much'; it has to be a number"),
+        ("translate", {"psi": True}, "Psi is 'True'; it has to be a number"),
+        ("translate", {"seed": None}, "Seed is 'None'; it has to be a whole number"),
+        ("translate", {"eyes": [1]}, r"Eyes is '\[1\]'; it has to be a number"),
+        ("translate", {"masks": "no"}, "Masks is 'no'; it has to be True or False"),
+        ("interpolate", {"position": "left"}, "Position is 'left'; it has to be a number"),
+        ("video", {"way": 5}, "Way is '5'; it has to be text"),
+        ("video", {"seconds": "x"}, "Seconds is 'x'; it has to be a number"),
+        ("strip", {"domain_a": 3}, "Domain_a is '3'; it has to be text"),
+    ):
+        with pytest.raises(Exception, match=sentence):
+            client.predict(**{"source": source} | values, api_name=f"/{endpoint}")
+    with pytest.raises(Exception, match="Count is 'x'; it has to be a whole number"):
+        client.predict(sources=[source], count="x", api_name="/grid")
+    made = client.predict(source=source, seed=1.0, api_name="/translate")
+    assert np.array_equal(pixels(made[0][1]), pixels(client.predict(source=source, seed=1, api_name="/translate")[0][1]))
+
+
 def test_a_data_uri_is_a_picture(address: str, portrait_file: Path) -> None:
     client = Client(address, verbose=False)
     uri = f"data:image/jpeg;base64,{base64.b64encode(portrait_file.read_bytes()).decode()}"
