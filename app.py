@@ -45,6 +45,7 @@ if __name__ == "__main__":
             run_history=False,  # it would stay in the browser, for whoever sits there next
         )
     except OSError as error:
-        # What Gradio raises where the port is taken, or the address is not this machine's.
+        # What Gradio raises where no port is free, with advice for programmers, or an address is not this machine's.
+        why = "it is taken, or no address of this machine" if "empty port" in str(error) else error
         where = f"{arguments.host}:{arguments.port or 7860}"
-        raise SystemExit(f"app.py: cannot listen on {where} ({error}); choose another --port or --host") from None
+        raise SystemExit(f"app.py: cannot listen on {where} ({why}); choose another --port or --host") from None
