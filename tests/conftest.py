@@ -10,6 +10,8 @@ from typing import Any
 
 # Read when the library of threads is loaded, here and in what the tests start: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# One test compiles: workers for that, of which each loads PyTorch, would take longer than it.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -18,6 +20,12 @@ from fileserver import DATA, FileServer
 from material import portrait
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
+# Files of tests/browser by what they need; the longest first, and the second page about as long as those that are tests' own.
+PAGES = {
+    "a page": (),  # all others
+    "a second page": ("test_axe.py", "test_endpoints.py", "test_firefox.py", "test_live.py", "test_phone.py", "test_train_tab.py"),
+    "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py"),
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,7 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: ("browser" not in item.path.parts, item.path not in slow))
+    items.sort(key=lambda item: ("browser" not in item.path.parts, of_the_page(item.path.name), item.path not in slow))
+
+
+def of_the_page(name: str) -> int:
+    """Which of PAGES a file of tests/browser belongs to."""
+    return next((i for i, names in enumerate(PAGES.values()) if name in names), 0)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,10 +65,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def group(nodeid: str) -> str:
-    """What runs in one process: a file's tests, and those of all files of the browser, which have one page."""
+    """What runs in one process: a file's tests, and those of all files of the browser that share a page."""
     path, _, test = nodeid.partition("::")
     if "browser/" in path:
-        return "browser"
+        return list(PAGES)[of_the_page(path.rpartition("/")[2])]
     if path.endswith("test_chaos.py"):
         # They share what an undisturbed call of a command comes to; the other strikes are on `prepare`.
         killed = re.fullmatch(r".*_by_a_kill\[(.+)\]", test)

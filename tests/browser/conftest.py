@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from served import launched, opened, served
+from served import launched, ready, served, visitor
 from skimage import data
 
 from stargan.files import checkpoint, places
@@ -63,9 +63,17 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+@pytest.fixture(scope="session")
+def regular(browser: Any) -> Iterator[Any]:
+    """A visitor who comes again and again, and whose browser has the page's programs: a second to open it instead of three."""
+    context = visitor(browser)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
+def page(regular: Any, address: str) -> Iterator[Any]:
     """A visitor's page on a desktop."""
-    page = opened(browser, address)
+    page = ready(regular, address)
     yield page
-    page.context.close()
+    page.close()

@@ -79,15 +79,26 @@ def launched(chromium: Any, *flags: str) -> Any:
     return chromium.launch(executable_path=None if own else system, args=[*FLAGS, *flags])
 
 
-def opened(browser: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
-    """A new visitor's page, ready."""
-    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+def visitor(browser: Any) -> Any:
+    """A new visitor, as a context of the browser: its pages have its cookie, and what it has fetched already."""
+    context = browser.new_context(accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(60_000)
+    return context
+
+
+def ready(context: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+    """A page of a visitor, ready."""
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_viewport_size({"width": width, "height": height})
     page.goto(f"{address}/?__theme={theme}")
     page.locator("#result .after img").wait_for()
     return page
+
+
+def opened(browser: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+    """A new visitor's page, ready."""
+    return ready(visitor(browser), address, width, height, theme)
 
 
 def to_tab(page: Any, name: str) -> None:
@@ -128,7 +139,7 @@ def source(page: Any, box: str = RESULT) -> str:
 
 
 def settled(page: Any, box: str = RESULT, wait: int = 1500) -> np.ndarray:
-    """The picture that stays when nothing comes any more."""
+    """The picture that stays when nothing comes any more for `wait` ms."""
     url = source(page, box)
     while True:
         page.wait_for_timeout(wait)
@@ -140,10 +151,12 @@ def settled(page: Any, box: str = RESULT, wait: int = 1500) -> np.ndarray:
 def after(page: Any, change: Any, box: str = RESULT) -> np.ndarray:
     """The picture that stays in a box after a change, which is another one than before."""
     before = page.locator(box).first.get_attribute("src") if page.locator(box).count() else None
+    start = time.monotonic()
     change()
     page.wait_for_function(
         "([box, before]) => { const i = document.querySelector(box); return i && i.src && i.src !== before }",
         arg=[box, before],
         timeout=WAIT,
     )
-    return settled(page, box)
+    # A second one would not take much longer than the first, however busy the machine is.
+    return settled(page, box, int(min(max(1500 * (time.monotonic() - start), 600), 5000)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from served import opened, to_tab
+from served import ready, to_tab
 
 TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
 # What is Gradio's own, and no setting of it changes: it is named here, so that anything else is found.
@@ -14,8 +14,8 @@ GRADIO = {"aria-prohibited-attr": 'aria-label="Empty value"'}  # a box with noth
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (768, "dark"), (375, "light")])
-def test_axe_finds_nothing_serious(browser: Any, address: str, width: int, theme: str) -> None:
-    page = opened(browser, address, width, 900, theme)
+def test_axe_finds_nothing_serious(regular: Any, address: str, width: int, theme: str) -> None:
+    page = ready(regular, address, width, 900, theme)
     found: list[str] = []
     for tab in TABS:
         to_tab(page, tab)
@@ -26,5 +26,5 @@ def test_axe_finds_nothing_serious(browser: Any, address: str, width: int, theme
                     html = node["html"][:160]
                     if not any(rule == violation["id"] and part in html for rule, part in GRADIO.items()):
                         found.append(f"{tab}: {violation['id']}: {html}")
-    page.context.close()
+    page.close()
     assert not found, "\n".join(sorted(set(found)))

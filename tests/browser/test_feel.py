@@ -1,14 +1,9 @@
-"""How the page feels to different people: two at once, with a keyboard, in the dark, behind a password, in a queue."""
+"""How the page feels to different people: two at once, with a keyboard, in the dark, in a queue."""
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +12,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image, ImageOps
-from served import PATIENCE, SIDE, WAIT, after, opened, pixels, served, settled, source, to_tab, upload
+from served import SIDE, WAIT, after, opened, pixels, ready, settled, source, to_tab
 from skimage import data
-
-from stargan.files import places
 
 # Of everything that is read: the smallest contrast with what is behind it (WCAG 2.2, 1.4.3), with its text.
 CONTRAST = """() => {
@@ -56,15 +49,15 @@ TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_everything_can_be_read(browser: Any, address: str, theme: str) -> None:
-    page = opened(browser, address, theme=theme)
+def test_everything_can_be_read(regular: Any, address: str, theme: str) -> None:
+    page = ready(regular, address, theme=theme)
     page.wait_for_timeout(500)
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
     for tab in TABS:
         to_tab(page, tab)
         page.wait_for_timeout(500)
         assert page.evaluate(CONTRAST)[0][0] > 4.5, page.evaluate(CONTRAST)
-    page.context.close()
+    page.close()
 
 
 def test_every_control_has_a_name(page: Any) -> None:
@@ -103,47 +96,6 @@ def test_two_visitors_never_see_each_others_faces(browser: Any, address: str, po
         page.context.close()
 
 
-def test_uploads_and_results_are_deleted_after_a_while(browser: Any, portrait_file: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-
-    def count() -> int:
-        return sum(p.is_file() for p in kept.rglob("*"))
-
-    # Minutes: enough for all that follows to be made before any of it goes.
-    with served(tmp_path, "--no-compile", "--keep", "1", GRADIO_TEMP_DIR=str(kept)) as (url, _):
-        before = count()
-        page = opened(browser, url)
-        after(page, lambda: upload(page, portrait_file))
-        page.get_by_role("button", name="The way from A to B").click()
-        page.get_by_role("button", name="Make video").click()
-        page.locator("#movie video").wait_for(state="attached")
-        assert count() > before + 2
-        deadline = time.monotonic() + 120
-        while count() > before and time.monotonic() < deadline:
-            page.wait_for_timeout(1000)
-        assert count() == before
-        page.reload()
-        source(page)
-        after(page, lambda: page.locator("#examples .tiles button").nth(1).click())  # which is not deleted
-        page.context.close()
-    log = (tmp_path / "log").read_text()
-    assert url in log and portrait_file.stem not in log, "what was uploaded is in the log"
-
-
-def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
-    with served(tmp_path, "--no-compile", "--auth", "me:secret") as (url, _):
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{url}/config")
-        with pytest.raises(Exception, match=r"[Cc]redentials|[Ll]ogin|auth"):
-            Client(url, auth=("me", "guess"), verbose=False)
-        client = Client(url, auth=("me", "secret"), verbose=False)
-        style = client.predict(
-            source=handle_file(str(portrait_file)), domain="woman", style_from="seed", seed=7, psi=1.0,
-            reference=None, masks=True, aligned=True, api_name="/translate",
-        )[-1]  # fmt: skip
-        assert '"style"' in style
-
-
 def test_who_has_to_wait_is_told(browser: Any, address: str, portrait_file: Path, tmp_path: Path) -> None:
     page = opened(browser, address)
     page.get_by_role("button", name="The way from A to B").click()
@@ -176,20 +128,6 @@ def test_the_card_is_shown(page: Any) -> None:
           return pictures.length == 3 && pictures.every(i => i.complete && i.naturalWidth > 0);
         }"""
     )
-
-
-def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_SERVER_PORT"} | {"GRADIO_ANALYTICS_ENABLED": "False"}
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        refused = subprocess.run(
-            [sys.executable, "app.py", "--no-compile", "--port", port], cwd=places.ROOT, env=environment, capture_output=True,
-            text=True, check=False, timeout=PATIENCE,
-        )  # fmt: skip
-    assert refused.returncode == 1 and "Traceback" not in refused.stderr
-    assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
 
 
 def test_who_waits_for_a_picture_sees_a_place_in_the_queue(browser: Any, address: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import RESULT, WAIT, after, opened, settled, to_tab, upload
+from served import RESULT, WAIT, after, ready, settled, to_tab, upload
 from test_clip_tab import film, frames
 from test_live import FRAMES
 from test_main_view import FIRST, difference
@@ -39,13 +39,13 @@ def twins() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Any, address: str, twins: str) -> Iterator[Any]:
+def page(regular: Any, address: str, twins: str) -> Iterator[Any]:
     """A visitor's page with that model chosen, its picture there."""
-    page = opened(browser, address)
+    page = ready(regular, address)
     page.locator("#model input").click()
     assert after(page, lambda: page.get_by_role("option", name=twins).click()).shape == (SIZE, SIZE, 3)
     yield page
-    page.context.close()
+    page.close()
 
 
 def set_to(page: Any, value: str, slider: str = "#likeness") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from served import opened, to_tab
+from served import ready, to_tab
 
 TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
 
@@ -60,10 +60,10 @@ def test_fingers_move_controls_and_not_the_page(phone: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [768, 375])
-def test_no_tab_is_wider_than_the_screen(browser: Any, address: str, width: int) -> None:
-    page = opened(browser, address, width, 800)
+def test_no_tab_is_wider_than_the_screen(regular: Any, address: str, width: int) -> None:
+    page = ready(regular, address, width, 800)
     for tab in TABS:
         to_tab(page, tab)
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-    page.context.close()
+    page.close()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import after, opened, served, upload
+from served import after, opened, served, to_tab, upload
 from skimage import data
 
 from stargan.files import places
@@ -144,3 +144,11 @@ def test_an_upload_that_is_too_large_is_refused(page: tuple[str, Path, Path]) ->
     while (left := [p for p in kept.rglob("*") if p.is_file() and p.stat().st_size > 2**20]) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left, "half an upload is kept"
+
+
+def test_training_can_be_switched_off(page: tuple[str, Path, Path], browser: Any) -> None:
+    visitor = opened(browser, page[0])
+    to_tab(visitor, "Train")
+    visitor.get_by_text("Training is switched off on this page").wait_for()
+    assert visitor.get_by_role("button", name="Start training").count() == 0
+    visitor.context.close()

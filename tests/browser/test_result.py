@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from served import SIDE, after, opened, pixels, settled, source
+from served import SIDE, after, pixels, ready, settled, source
 
 
 def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
@@ -29,12 +29,12 @@ def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 768])
-def test_it_is_as_large_as_fits_at_whole_multiples(browser: Any, address: str, width: int) -> None:
-    page = opened(browser, address, width)
+def test_it_is_as_large_as_fits_at_whole_multiples(regular: Any, address: str, width: int) -> None:
+    page = ready(regular, address, width)
     side = page.locator("#result .after img").bounding_box()["width"]
     room = page.locator("#result").bounding_box()["width"]
     assert side % SIDE == 0 and side >= 256 and side <= room
-    page.context.close()
+    page.close()
 
 
 def test_it_is_downloaded_as_png_and_all_as_zip(page: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from material import portrait
-from served import after, opened, served, to_tab
+from served import after, to_tab
 
 from stargan import zoo
 from stargan.files import places
@@ -114,12 +114,3 @@ def test_what_cannot_be_trained_is_said(page: Any, tmp_path: Path, archive: Path
     page.get_by_role("button", name="Start training").click()
     page.get_by_text("leads out of hostile.zip").wait_for()
     assert not (places.runs() / name).exists()
-
-
-def test_training_can_be_switched_off(browser: Any, tmp_path: Path) -> None:
-    with served(tmp_path, "--no-compile", "--no-train") as (url, _):
-        page = opened(browser, url)
-        to_tab(page, "Train")
-        page.get_by_text("Training is switched off on this page").wait_for()
-        assert page.get_by_role("button", name="Start training").count() == 0
-        page.context.close()

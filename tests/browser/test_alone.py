@@ -1,0 +1,91 @@
+"""Pages with settings of their own: for how long they keep what they are given, behind a password, at a port that is taken."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from served import PATIENCE, after, opened, served, source, upload
+
+from stargan.files import places
+
+Kept = tuple[Any, Path, int]
+
+
+@pytest.fixture(scope="module")
+def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """A visitor's page that keeps for a minute, just after something of everything was made there; the folder of what it keeps, and
+    how many files lay there before."""
+    folder = tmp_path_factory.mktemp("alone")
+    kept = folder / "kept"
+    with served(folder, "--no-compile", "--keep", "1", GRADIO_TEMP_DIR=str(kept)) as (url, _):
+        before = count(kept)
+        page = opened(browser, url)
+        after(page, lambda: upload(page, portrait_file))
+        page.get_by_role("button", name="The way from A to B").click()
+        page.get_by_role("button", name="Make video").click()
+        page.locator("#movie video").wait_for(state="attached")
+        page.locator("#movie video").evaluate("video => { video.autoplay = false; video.pause() }")
+        yield page, kept, before
+        page.context.close()
+    log = (folder / "log").read_text()
+    assert url in log and portrait_file.stem not in log, "what was uploaded is in the log"
+
+
+def count(kept: Path) -> int:
+    return sum(p.is_file() for p in kept.rglob("*"))
+
+
+def test_uploads_and_results_are_kept_for_a_while(made: Kept) -> None:
+    _, kept, before = made
+    assert count(kept) > before + 2
+
+
+def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
+    with served(tmp_path, "--no-compile", "--auth", "me:secret") as (url, _):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/config")
+        with pytest.raises(Exception, match=r"[Cc]redentials|[Ll]ogin|auth"):
+            Client(url, auth=("me", "guess"), verbose=False)
+        client = Client(url, auth=("me", "secret"), verbose=False)
+        style = client.predict(
+            source=handle_file(str(portrait_file)), domain="woman", style_from="seed", seed=7, psi=1.0,
+            reference=None, masks=True, aligned=True, api_name="/translate",
+        )[-1]  # fmt: skip
+        assert '"style"' in style
+
+
+def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_SERVER_PORT"} | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = subprocess.run(
+            [sys.executable, "app.py", "--no-compile", "--port", port], cwd=places.ROOT, env=environment, capture_output=True,
+            text=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
+
+
+def test_uploads_and_results_are_deleted_after_a_while(made: Kept) -> None:
+    """The last one here: the while goes by during the others."""
+    page, kept, before = made
+    deadline = time.monotonic() + 120
+    while count(kept) > before and time.monotonic() < deadline:
+        page.wait_for_timeout(1000)
+    assert count(kept) == before
+    page.reload()
+    source(page)
+    after(page, lambda: page.locator("#examples .tiles button").nth(1).click())  # which is not deleted
