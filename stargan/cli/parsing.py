@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
+
+Value = TypeVar("Value", int, float)
 
 
 class CommandError(ValueError):
@@ -55,30 +58,20 @@ def run_verb(prog: str, description: str, verbs: Sequence[Verb], arguments: Sequ
 
 def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
     """The type of an argument that is a whole number from `low` to `high`."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return value
-
-    return parse
+    return _between(int, low, high, "a whole number")
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """The type of an argument that is a number from `low` to `high`."""
+    return _between(float, low, high, "a number")
 
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return value
+
+def _between(kind: Callable[[str], Value], low: Value, high: Value, what: str) -> Callable[[str], Value]:
+    def parse(text: str) -> Value:
+        with contextlib.suppress(ValueError):
+            if low <= (value := kind(text)) <= high:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low} to {high}")
 
     return parse
 
