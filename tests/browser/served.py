@@ -148,6 +148,15 @@ def settled(page: Any, box: str = RESULT, wait: int = 1500) -> np.ndarray:
         url = now
 
 
+def becomes(page: Any, wanted: np.ndarray, within: float, box: str = RESULT) -> bool:
+    """Whether the picture that stays comes to be this one, but for so much in the mean."""
+    deadline = time.monotonic() + WAIT / 1000
+    while np.abs(settled(page, box) - wanted).mean() >= within:
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
 def after(page: Any, change: Any, box: str = RESULT) -> np.ndarray:
     """The picture that stays in a box after a change, which is another one than before."""
     before = page.locator(box).first.get_attribute("src") if page.locator(box).count() else None

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import RESULT, WAIT, after, ready, settled, to_tab, upload
+from served import RESULT, WAIT, after, becomes, ready, settled, to_tab, upload
 from test_clip_tab import film, frames
 from test_live import FRAMES
 from test_main_view import FIRST, difference
@@ -94,7 +94,7 @@ def test_it_is_in_link_and_zip(browser: Any, page: Any, twins: str) -> None:
     other.wait_for_function("document.querySelector('#likeness input[type=range]')?.value == '0.25'", timeout=WAIT)
     other.wait_for_function(f"document.querySelector('{RESULT}')?.naturalWidth == {SIZE}", timeout=WAIT)
     assert other.locator("#model input").input_value() == twins and other.get_by_text("not in the list").count() == 0
-    assert difference(settled(other), made) < 1
+    assert becomes(other, made, 1)
     other.close()
     with page.expect_download() as caught:
         page.get_by_role("button", name="All so far as zip").click()

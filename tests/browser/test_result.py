@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from served import SIDE, after, pixels, ready, settled, source
+from served import RESULT, SIDE, WAIT, after, becomes, pixels, ready, settled, source
 
 
 def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
@@ -58,19 +58,22 @@ def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str
     page.locator("#seed-b input").fill("11")
     page.locator("#position input[type=number]").fill("0.8")
     page.keyboard.press("Tab")
-    made = settled(page)
     page.get_by_role("button", name="Link to this style").click()
-    page.wait_for_function("document.querySelector('#link textarea, #link input').value.includes('orc%3A11')")
+    # It is made once the picture stands.
+    written = "document.querySelector('#link textarea, #link input').value"
+    page.wait_for_function(f"{written}.includes('x=0.8') && {written}.includes('orc%3A11')")
+    made = settled(page)
     link = page.locator("#link textarea, #link input").input_value()
     other = browser.new_page()
     other.goto(link)
     other.wait_for_function("document.querySelector('#seed-b input')?.value == '11'")
-    assert np.abs(settled(other) - made).mean() < 2.5  # both are compressed
+    assert becomes(other, made, 2.5)  # both are compressed
     other.goto(link.replace("0.8", "8"))
     other.get_by_text("The link's x is '8'").wait_for()
     other.goto(f"{address}/?model={animals}&a=cat:4&x=0")
     other.wait_for_function("document.querySelector('#seed-a input')?.value == '4'")
     assert other.locator("#domain-a input:checked").input_value() == "cat"
+    other.wait_for_function(f"document.querySelector('{RESULT}')?.naturalWidth == 64", timeout=WAIT)
     assert settled(other).shape == (64, 64, 3)
     other.close()
 
