@@ -37,6 +37,7 @@ def _arrow(points: str) -> str:
 
 
 DIAGRAM = (
+    '<div class="wide" tabindex="0" role="region" aria-label="How the networks work together">'
     '<svg id="diagram" viewBox="0 0 760 250" role="img" aria-label="Source to encoder to decoder to result; masks go around; '
     'seed or reference give the style of the decoder"><defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
     'markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
@@ -60,7 +61,7 @@ DIAGRAM = (
     + _arrow("495,110 495,66")
     + _arrow("650,212 562,212")
     + _arrow("495,190 495,156")
-    + "</svg>"
+    + "</svg></div>"
 )
 
 

@@ -149,7 +149,7 @@ class Grid:
                     cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
         result = gr.Image(
             label="Sources down, styles across", alt_text="The grid", elem_id="grid-result", interactive=False, format="png",
-            buttons=["download", "fullscreen"], visible=False,
+            buttons=["download", "fullscreen"], visible=False, show_label=False,  # which would cover the heads of a narrow one
         )  # fmt: skip
         status = gr.Markdown("", elem_id="grid-status")
         cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come

@@ -46,7 +46,7 @@ class Way:
         with gr.Accordion("The way from A to B: nine steps, and a video", open=False, elem_id="way") as opened:
             strip = gr.Image(
                 label="Nine steps from A to B", alt_text="Nine steps from style A to style B", elem_id="strip", interactive=False,
-                format="png", buttons=["download"],
+                format="png", buttons=["download"], show_label=False,  # which would cover a narrow one
             )  # fmt: skip
             with gr.Row():
                 with gr.Column(min_width=260):
