@@ -61,7 +61,7 @@ class StyleInput:
                 )
                 following = gr.Button(f"Next {name}", elem_id=f"next-{key}", size="sm")
             with gr.Group(visible=False) as by_reference:
-                reference = Box.build(folder, f"Reference for {name}", f"reference-{key}", 190)
+                reference = Box.build(folder, f"Reference {key.upper()}", f"reference-{key}", 190)
             with gr.Group(visible=False) as by_paste:
                 pasted = gr.Textbox(
                     "", label=f"JSON of {name}", elem_id=f"pasted-{key}", lines=3, max_lines=3, placeholder='{"style": [...]}'
