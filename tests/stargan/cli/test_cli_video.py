@@ -48,7 +48,6 @@ def test_video_moves_through_styles(folder):
     assert np.abs(frames[0][:, 64:].astype(int) - frames[5][:, 64:]).mean() > 8
 
 
-@pytest.mark.slow
 def test_video_of_a_clip(folder, call):
     from stargan.media import clips, video
 
