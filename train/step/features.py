@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from train.config import ConfigError
 
@@ -27,6 +26,9 @@ def weights_file() -> Path:
 
     ConfigError where they are in none of these and cannot be fetched.
     """
+    # Imported where it is needed: it takes as long as all the rest that a run needs.
+    from torchvision.models import MobileNet_V2_Weights
+
     address = MobileNet_V2_Weights.IMAGENET1K_V1.url
     name = address.rsplit("/", 1)[1]
     places = [Path(torch.hub.get_dir(), "checkpoints", name)]
@@ -59,6 +61,8 @@ class Features(nn.Module):
     def __init__(self, net: nn.Sequential | None = None) -> None:
         super().__init__()
         if net is None:
+            from torchvision.models import mobilenet_v2
+
             whole = mobilenet_v2()
             whole.load_state_dict(torch.load(weights_file(), map_location="cpu", weights_only=True))
             net = whole.features
