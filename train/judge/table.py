@@ -27,10 +27,12 @@ def score(result: Mapping[str, Any]) -> float:
 
 
 def table(*results: Mapping[str, Any]) -> str:
-    """The results of one model or more as a Markdown table, side by side; those of real pictures are the first one's."""
+    """The results of one model or more as a Markdown table, side by side; what is said of real pictures is the first
+    one's, where it says it."""
     heads = [f"{kind}, {result['model']}" if len(results) > 1 else kind for result in results for kind in KINDS]
     columns = [_column(result[kind]) for result in results for kind in KINDS]
-    columns.append(_real(results[0]))
+    # A larger model has levels that the first one lacks.
+    columns.append({name: cell for result in reversed(results) for name, cell in _real(result).items()})
     names = dict.fromkeys(name for column in sorted(columns, key=len, reverse=True) for name in column)
     lines = [_header(result) for result in results]
     lines += ["", f"|  | {' | '.join([*heads, 'real pictures'])} |", f"| --- |{' ---: |' * len(columns)}"]

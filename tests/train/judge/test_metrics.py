@@ -163,6 +163,12 @@ def test_evaluate_reports_everything(two_colours: Path, tmp_path: Path, monkeypa
         assert row["fid"] is None and row["lpips"] is None
     text = table.table(found)
     assert "left out, as asked" in text and "not measured" in text and "domain accuracy, warm" in text
+    smaller = json.loads(json.dumps(found))
+    for kind in (*evaluate.KINDS, "real"):
+        for name in ("swd", "swd_ratio"):
+            smaller[kind].get(name, {}).pop("64", None)
+    row = next(line for line in table.table(smaller, found).splitlines() if "64 px" in line)
+    assert row.count(" |  |") == 1 and row.endswith("| 1.00x |"), "a level that the first model lacks"
     with Image.open(tmp_path / "out" / "grid.png") as grid:
         assert grid.size == (64 * 5, 64 * 4)
     assert evaluate.evaluate(tiny(), two_colours, **options) == found  # type: ignore[arg-type]
