@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from material import portrait
 
 from stargan import zoo
@@ -71,7 +72,7 @@ def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("features") / "features.pth"
     torch.save(SmallNet().state_dict(), path)
-    monkeypatch.setattr(features, "mobilenet_v2", SmallNet)
+    monkeypatch.setattr(torchvision.models, "mobilenet_v2", SmallNet)
     monkeypatch.setattr(features, "weights_file", lambda: path)
 
 
