@@ -17,6 +17,8 @@ from tests.chaos.commands import Command, litter, result
 
 PATIENCE = 600.0  # seconds that a call may take
 ENOUGH = 512 * 2**20  # bytes: room for any of the commands
+PAGE = 4096  # bytes, in which room is given
+MOST_ROOM = 40  # pages: too little for whatever a command begins with
 LONGEST_DELAY = 0.05  # seconds between a change of files and the kill that follows it
 
 
@@ -50,13 +52,22 @@ class Tally:
     faults: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """What an undisturbed call comes to: its files' digests, how many changes of files it takes, and how many bytes it leaves."""
+
+    files: dict[str, str]
+    changes: int
+    size: int
+
+
 class Arena:
     """Calls commands in folders of its own, and compares what they come to with what an undisturbed call comes to."""
 
     def __init__(self, folder: Path, seed: int | str, patience: float = PATIENCE) -> None:
         """patience: seconds after which a call hangs."""
         self.folder, self.random, self.patience = folder, random.Random(seed), patience
-        self._whole: dict[str, tuple[dict[str, str], int]] = {}
+        self._whole: dict[str, Whole] = {}
 
     @contextlib.contextmanager
     def out(self) -> Iterator[Path]:
@@ -87,21 +98,21 @@ class Arena:
             return Call(1, f"Traceback: hung for {self.patience:g} s")
         return Call(process.returncode, said)
 
-    def whole(self, command: Command) -> tuple[dict[str, str], int]:
-        """What an undisturbed call comes to, and how many changes of files it takes."""
+    def whole(self, command: Command) -> Whole:
         if command.name not in self._whole:
             with self.out() as out:
                 call = self.call(command, out)
                 if call.code != 0:
                     raise RuntimeError(f"{command.name} does not even work undisturbed: {call.said}")
-                self._whole[command.name] = result(out), self._counter(out).stat().st_size
+                size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+                self._whole[command.name] = Whole(result(out), self._counter(out).stat().st_size, size)
         return self._whole[command.name]
 
     def compare(self, command: Command, out: Path, call: Call) -> list[str]:
         """What is wrong after the last call, which nothing disturbed."""
         if call.code != 0:
             return [f"did not go on: {call.said.strip().splitlines()[-1] if call.said.strip() else call.code}"]
-        wanted, found = self.whole(command)[0], result(out)
+        wanted, found = self.whole(command).files, result(out)
         lost = [f"{name} is lost" for name in wanted if name not in found]
         more = [f"{name} is too many" for name in found if name not in wanted]
         other = [f"{name} differs" for name in wanted if found.get(name, wanted[name]) != wanted[name]]
@@ -113,7 +124,7 @@ class Arena:
 
 def kills(arena: Arena, command: Command, count: int) -> Tally:
     """Kills at random changes of files and shortly after them, up to three in a row."""
-    tally, (_, changes) = Tally(command.name, "kill -9"), arena.whole(command)
+    tally, changes = Tally(command.name, "kill -9"), arena.whole(command).changes
     while tally.struck < count:
         with arena.out() as out:
             for _ in range(min(arena.random.randint(1, 3), count - tally.struck)):
@@ -133,11 +144,10 @@ def kills(arena: Arena, command: Command, count: int) -> Tally:
 
 def full_disk(arena: Arena, command: Command, count: int) -> Tally:
     """Rooms of random size, less than what is needed; then there is room again."""
-    tally = Tally(command.name, "full disk")
+    tally, most = Tally(command.name, "full disk"), min(MOST_ROOM, arena.whole(command).size // PAGE - 1)
     for _ in range(count):
         with arena.out() as out, mounted(out) as remount:
-            size = arena.random.randint(1, 40) * 4096
-            remount(f"size={size}")
+            remount(f"size={arena.random.randint(1, max(1, most)) * PAGE}")
             call = arena.call(command, out)
             if call.code != 0:
                 tally.struck += 1
@@ -149,7 +159,7 @@ def full_disk(arena: Arena, command: Command, count: int) -> Tally:
 
 def read_only(arena: Arena, command: Command, count: int) -> Tally:
     """The folder cannot be written to, before anything is there or with what a kill has left; then it can again."""
-    tally, (_, changes) = Tally(command.name, "read-only"), arena.whole(command)
+    tally, changes = Tally(command.name, "read-only"), arena.whole(command).changes
     for i in range(count):
         with arena.out() as out, mounted(out) as remount:
             if i % 2:
@@ -180,7 +190,7 @@ def two_at_once(arena: Arena, command: Command, count: int) -> Tally:
 
 def clock(arena: Arena, command: Command, count: int) -> Tally:
     """The clock jumps by a day to and fro all the time, and the call is killed once."""
-    tally, (_, changes) = Tally(command.name, "clock jumps"), arena.whole(command)
+    tally, changes = Tally(command.name, "clock jumps"), arena.whole(command).changes
     for _ in range(count):
         with arena.out() as out:
             arena.call(command, out, arena.random.randint(1, changes), clock=86400.0)
