@@ -41,6 +41,7 @@ from stargan.model import Model, build
 from stargan.networks import ModelConfig
 
 WAIT = 600_000  # ms: with many visitors the queue is long
+RETRIES = 2  # as browsers do where a connection that was kept open has just been closed
 EVERY = 5.0  # seconds between samples
 WARM = 5.0  # minutes after which memory may not grow any more
 SECOND = f"soak-{os.getpid()}"  # a small model to switch to
@@ -91,7 +92,7 @@ class Visitor:
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
 
     async def content(self, address: str) -> bytes:
-        answer = await self.page.request.get(address, timeout=WAIT)
+        answer = await self.page.request.get(address, timeout=WAIT, max_retries=RETRIES)
         if not answer.ok:
             raise ValueError(f"{address.rpartition('/')[2]}: {answer.status}")
         return await answer.body()
@@ -175,7 +176,7 @@ class Visitor:
 
     async def live(self) -> None:
         """Frames as the Live tab's script sends them, each with the number in it."""
-        config = await (await self.page.request.get(f"{self.url}/config")).json()
+        config = await (await self.page.request.get(f"{self.url}/config", max_retries=RETRIES)).json()
         camera = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "live")
         a, b = (styles.from_seed(self.model, self.model.config.domains[0], seed).tolist() for seed in (1, 2))
         content = io.BytesIO()
@@ -183,8 +184,9 @@ class Visitor:
         address = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
         told = {"visitor": f"{self.number}", "model": zoo.DEFAULT, "a": a, "b": b, "x": 0.5, "picture": address, "whole": True}
         body = {"data": told, "component_id": camera, "fn_name": "live_frame", "session_hash": f"soak{self.number}"}
+        address = f"{self.url}/gradio_api/component_server"
         for _ in range(8):
-            answer = await self.page.request.post(f"{self.url}/gradio_api/component_server", data=body, timeout=WAIT)
+            answer = await self.page.request.post(address, data=body, timeout=WAIT, max_retries=RETRIES)
             said = await answer.json()
             if said.get("ended"):
                 return  # there are enough cameras
