@@ -181,8 +181,8 @@ class Visitor:
         a, b = (styles.from_seed(self.model, self.model.config.domains[0], seed).tolist() for seed in (1, 2))
         content = io.BytesIO()
         Image.open(self.picture).save(content, "JPEG", quality=90)
-        address = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-        told = {"visitor": f"{self.number}", "model": zoo.DEFAULT, "a": a, "b": b, "x": 0.5, "picture": address, "whole": True}
+        frame = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+        told = {"visitor": f"{self.number}", "model": zoo.DEFAULT, "a": a, "b": b, "x": 0.5, "picture": frame, "whole": True}
         body = {"data": told, "component_id": camera, "fn_name": "live_frame", "session_hash": f"soak{self.number}"}
         address = f"{self.url}/gradio_api/component_server"
         for _ in range(8):
