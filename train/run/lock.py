@@ -47,3 +47,5 @@ def trained_by(folder: Path) -> int | None:
     except Timeout:
         text = (folder / "pid").read_text() if (folder / "pid").exists() else ""
         return int(text) if text.isdecimal() else None
+    except OSError:
+        return None  # nobody trains where nothing can be written any more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -107,6 +108,16 @@ def test_one_process_trains_a_run(runner: Runner, picture_folder: Path) -> None:
     (settings.folder / "pid").write_text("1")
     assert trained_by(settings.folder) is None
     assert loop.fit(settings).iteration == 1
+
+
+def test_a_run_whose_folder_became_read_only_can_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pid").write_text("1")
+
+    def refused(path: str, flags: int, mode: int = 0o777) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "open", refused)
+    assert trained_by(tmp_path) is None
 
 
 def test_a_log_of_several_calls_is_read_as_one_run(tmp_path: Path) -> None:
