@@ -27,14 +27,15 @@ navigator.mediaDevices.getUserMedia = () => Promise.resolve(canvas.captureStream
 
 
 @pytest.fixture(scope="module")
-def firefox() -> Iterator[Any]:
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Firefox with Marionette's session in it; a skip where there is none, or nothing to drive it with."""
     marionette = pytest.importorskip("marionette_driver.marionette", reason="marionette_driver is not installed")
     binary = shutil.which("firefox-esr") or shutil.which("firefox")
     if binary is None:
         pytest.skip("there is no Firefox; install your system's")
+    log = str(tmp_path_factory.mktemp("firefox") / "gecko.log")
     try:
-        session = marionette.Marionette(bin=binary, headless=True, port=0, startup_timeout=SECONDS)
+        session = marionette.Marionette(bin=binary, headless=True, port=0, startup_timeout=SECONDS, gecko_log=log)
     except OSError as error:
         pytest.skip(f"Firefox does not start: {error}")
     session.start_session()
