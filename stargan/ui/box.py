@@ -70,21 +70,21 @@ class Box:
         if path is None:
             return gr.skip(), gr.skip()
         try:
-            images.read(Path(path).read_bytes())
-            return self.taken(path)
+            return self.taken(path, images.read(Path(path).read_bytes()))
         except OSError:
             return gr.skip(), gr.skip()  # deleted meanwhile
         except images.ImageError as error:
             return self.refuse(path, error)
 
-    def taken(self, path: str) -> tuple[Any, Any]:
-        """For `told`: the picture in a file of any kind, as one that browsers show where they would not show that file."""
+    def taken(self, path: str, picture: Image.Image | None = None) -> tuple[Any, Any]:
+        """For `told`: the picture in a file of any kind, as one that browsers show where they would not show that file. picture:
+        what was read of it already."""
         with Image.open(path, formats=images.FORMATS) as image:
             kind = image.format
         if path.lower().endswith(SHOWN) and kind not in NOT_SHOWN:
             return gr.skip(), {}
         target = self.folder.new("source.png")
-        images.read(path).save(target, compress_level=1)
+        (picture or images.read(path)).save(target, compress_level=1)
         return str(target), {}
 
     @staticmethod

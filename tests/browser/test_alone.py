@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -75,6 +76,18 @@ def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
             [sys.executable, "app.py", "--no-compile", "--port", port], cwd=places.ROOT, env=environment, capture_output=True,
             text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
+        command = [sys.executable, "-u", "app.py", "--no-compile"]
+        # Where none is asked for, the search for a free one begins there.
+        around = subprocess.Popen(
+            command, cwd=places.ROOT, env=environment | {"GRADIO_SERVER_PORT": port}, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert around.stdout is not None
+            found = next((line for line in around.stdout if "Running on" in line), "")
+        finally:
+            around.terminate()
+            around.wait(PATIENCE)
+    assert re.search(r"http://127\.0\.0\.1:(\d+)", found) and f":{port}" not in found
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
 

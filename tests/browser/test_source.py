@@ -85,12 +85,6 @@ def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) 
     camera.close()
 
 
-def test_what_browsers_cannot_show_is_shown_as_it_was_read(page: Any, tmp_path: Path) -> None:
-    Image.fromarray(data.astronaut()).save(tmp_path / "portrait.tiff")
-    after(page, lambda: upload(page, tmp_path / "portrait.tiff"))
-    page.wait_for_function("(i => i && i.naturalWidth == 512)(document.querySelector('#source img'))", timeout=60_000)
-
-
 def test_after_a_refused_upload_nothing_is_left_of_the_last_person(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     after(page, lambda: upload(page, portrait_file))
     (tmp_path / "notes.png").write_text("this is no picture")
