@@ -101,6 +101,17 @@ def opened(browser: Any, address: str, width: int = 1280, height: int = 900, the
     return ready(visitor(browser), address, width, height, theme)
 
 
+def still(page: Any) -> None:
+    """Waits until no control was switched on or off for a second, and no colour is on its way to another."""
+    controls = "[...document.querySelectorAll('button, input')].map(e => +e.disabled).join('')"
+    before, now = None, page.evaluate(controls)
+    while now != before:
+        page.wait_for_timeout(1000)
+        before, now = now, page.evaluate(controls)
+    moving = "document.getAnimations().filter(a => a instanceof CSSTransition)"
+    page.evaluate(f"Promise.all({moving}.map(a => a.finished.catch(() => 0)))")
+
+
 def to_tab(page: Any, name: str) -> None:
     """Opens a tab; on a narrow screen the last ones are in a menu."""
     tab = page.get_by_role("tab", name=name)

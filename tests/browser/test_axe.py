@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from served import ready, to_tab
+from served import ready, still, to_tab
 
 TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
 # What is Gradio's own, and no setting of it changes: it is named here, so that anything else is found.
@@ -19,7 +19,7 @@ def test_axe_finds_nothing_serious(regular: Any, address: str, width: int, theme
     found: list[str] = []
     for tab in TABS:
         to_tab(page, tab)
-        page.wait_for_timeout(500)
+        still(page)
         for violation in Axe().run(page).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
                 for node in violation["nodes"]:
