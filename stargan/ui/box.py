@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan.media import images
+from stargan.ui.events import always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, path_of, photo
 from stargan.ui.words import sentence
@@ -58,7 +59,7 @@ class Box:
 
     def watch(self) -> None:
         """Looks at every picture that comes, where no other handler does."""
-        looked = self.place.change(self.look, self.photo, self.told, trigger_mode="always_last", **UNCHECKED, **QUIET)
+        looked = always_last(self.place.change, self.look, self.photo, self.told, **UNCHECKED, **QUIET)
         self.empty_after(looked)
 
     def empty_after(self, looked: Any) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from stargan.bulk import label
 from stargan.media.images import centre_crop
 from stargan.ui import zero
+from stargan.ui.events import always_last
 from stargan.ui.keep import likeness_slider, masks_state, masks_switch
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED, path_of
@@ -164,8 +165,9 @@ class Grid:
         own = ("more", "masks", "likeness", "domain", "style_from", "count", "seed", "psi", "references", "model")
         inputs = {name: getattr(self, name) for name in own} | self.source.inputs
         drawn = [self.result, self.status]
+        hide = "() => ({__type__: 'update', visible: false})"
+        self.make.click(None, None, self.cancelled, js=hide, **quiet)  # a handler of the server's would wait for the next one's end
         running = self.make.click(self.draw, inputs_kwargs=inputs, outputs=drawn, api_visibility="private", **UNCHECKED)
-        self.make.click(lambda: gr.update(visible=False), None, self.cancelled, **quiet)
         self.cancel.click(lambda: gr.update(visible=True), None, self.cancelled, cancels=[running], **quiet)
         self.dice.click(lambda: random.randrange(2**31 - MOST), None, self.seed, **quiet)
         self.style_from.change(
@@ -177,7 +179,7 @@ class Grid:
             likeness = gr.update(visible=studio.has_likeness)
             return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio)), likeness
 
-        self.model.change(change_model, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
+        always_last(self.model.change, change_model, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
 
     def draw(
         self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float,

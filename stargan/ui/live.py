@@ -24,6 +24,7 @@ from stargan import styles
 from stargan.faces.paste import paste
 from stargan.faces.track import Tracker
 from stargan.media import images
+from stargan.ui.events import always_last
 from stargan.ui.library import Library
 from stargan.ui.pictures import JS
 from stargan.ui.studio import Keep
@@ -186,7 +187,7 @@ class Live:
         view = self.view
         changes = [change for corner in view.corners[:2] for change in corner.changes]
         changes += [*view.keep.changes, view.strength.change, view.model.change, self.opened.select]
-        gr.on(changes, self.steer, inputs_kwargs=view.inputs, outputs=self.camera, **quiet())
+        always_last(changes, self.steer, inputs_kwargs=view.inputs, outputs=self.camera, **quiet())
 
     def steer(self, **values: Any) -> Any:
         """What goes with each frame: the model, both styles, and what is kept."""

@@ -11,6 +11,7 @@ from PIL import Image
 
 from stargan.faces.paste import paste
 from stargan.media import images
+from stargan.ui.events import always_last
 from stargan.ui.result import Result
 from stargan.ui.scene import Scene
 from stargan.ui.translate import Translate, quiet
@@ -47,8 +48,9 @@ class Photograph:
     def wire(self) -> None:
         self.opened.collapse(lambda: (False, None), None, [self.shown, self.whole], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
-        for happened in (opened.then, self.view.result.viewer.rest):
-            happened(self.show, inputs_kwargs={"shown": self.shown, **self.view.inputs}, outputs=self.whole, **quiet())
+        seen = {"shown": self.shown, **self.view.inputs}
+        opened.then(self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
+        always_last(self.view.result.viewer.rest, self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
         self.download.click(self.save, inputs_kwargs=self.view.inputs, outputs=self.view.result.saver, **quiet(trigger_mode="once"))
 
     def make(self, values: dict[str, Any]) -> Image.Image:

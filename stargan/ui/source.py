@@ -13,6 +13,7 @@ from stargan.faces.align import square
 from stargan.faces.frame import AlignError
 from stargan.media import images
 from stargan.ui.box import QUIET, Box
+from stargan.ui.events import always_last
 from stargan.ui.folder import Folder
 from stargan.ui.library import Library
 from stargan.ui.pictures import SMALL, UNCHECKED, path_of, tile_row, tiles
@@ -99,15 +100,14 @@ class Source:
         quiet, photo = UNCHECKED | QUIET, self.box.photo
         self.box.wire()
         self.offered.select(self.take, model, [photo, self.aligned], **quiet)
-        model.change(self.change_model, [model, self.faced], [self.aligned, self.faced], **quiet)
+        always_last(model.change, self.change_model, [model, self.faced], [self.aligned, self.faced], **quiet)
         self.box.place.change(None, [photo, self.offered], self.offered, js=MARK, **QUIET)
         self.faces.select(self.choose, photo, self.chosen, **quiet)
-        looked = gr.on(
+        looked = always_last(
             [*self.changes, model.change],
             self.look,
             inputs_kwargs=self.inputs | {"model": model},
             outputs=[self.note, *self.box.told, self.faces],
-            trigger_mode="always_last",
             **quiet,
         )
         self.box.empty_after(looked)

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from stargan.ui.box import Box
+from stargan.ui.events import always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, tile_row
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
@@ -102,9 +103,7 @@ class StyleInput:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
         self.reference.wire()
         self.reference.watch()
-        self.kind.change(
-            lambda value: [gr.update(visible=value == kind) for _, kind in KINDS], self.kind, list(self.rows), **quiet
-        )
+        always_last(self.kind.change, self.show_kind, self.kind, list(self.rows), **quiet)
         gr.on([self.following.click, self.seed.submit], self.next_seed, self.seed, self.seed, **quiet)
         if self.offered is None or self.more is None:
             return
@@ -112,14 +111,17 @@ class StyleInput:
         gr.on([self.kind.change, self.seed.change], None, marks, self.offered, js=MARK, **quiet)
         self.offered.select(self.choose, [self.first, self.domain], [self.domain, self.kind, self.seed], **quiet)
         self.more.click(lambda: random.randrange(MAX_SEED - OFFERED), None, self.first, **quiet)
-        gr.on(
+        always_last(
             [self.domain.change, self.first.change, *changes],
             offer,
             inputs_kwargs={"first": self.first, "domain": self.domain, "kind": self.kind, "seed": self.seed, **inputs},
             outputs=self.offered,
-            trigger_mode="always_last",
             **quiet,
         )
+
+    @staticmethod
+    def show_kind(chosen: str) -> list[Any]:
+        return [gr.update(visible=chosen == kind) for _, kind in KINDS]
 
     @staticmethod
     def next_seed(seed: float | None) -> int:

@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles
+from stargan.ui.events import always_last
 from stargan.ui.first import First
 from stargan.ui.keep import KeepInput, likeness_slider, masks_switch
 from stargan.ui.pictures import JS, UNCHECKED, address, tiles
@@ -126,7 +127,8 @@ class Translate:
         styled = [change for corner in self.corners for change in corner.changes]
         shown = [result.viewer, result.status]
         place: dict[str, Any] = quiet(show_progress="minimal", show_progress_on=result.status)
-        gr.on([self.position.change, self.square.input, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **place)
+        moves = [self.position.change, self.square.input]
+        always_last([*moves, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **place)
         offering = {name: inputs[name] for name in (*self.source.inputs, *self.keep.inputs, "strength", "model")}
         for corner in self.corners:
             corner.wire(self.offer, offering, changes)
@@ -144,9 +146,8 @@ class Translate:
         result, inputs, taken = self.result, self.inputs, {"session": self.result.session, **self.inputs}
         once: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": result.status}
         once |= UNCHECKED
-        rested = result.viewer.rest(
-            self.rest, inputs_kwargs=taken, outputs=[result.session, result.link, self.written, self.kept, self.again], **quiet()
-        )
+        told = [result.session, result.link, self.written, self.kept, self.again]
+        rested = always_last(result.viewer.rest, self.rest, inputs_kwargs=taken, outputs=told, **quiet())
         # Only the browser knows at which address the page stands.
         here = "query => query.includes('://') ? query : location.origin + location.pathname + '?' + query"
         rested.then(None, result.link, result.link, js=here, **quiet())

@@ -12,6 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan.media import video
+from stargan.ui.events import always_last
 from stargan.ui.leaving import Stay, watched
 from stargan.ui.pictures import UNCHECKED
 from stargan.ui.scene import Scene
@@ -66,8 +67,8 @@ class Way:
         self.opened.collapse(lambda: (False, None), None, [self.shown, self.strip], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         seen, made = {"shown": self.shown, **self.view.inputs}, [self.strip, self.movie]
-        for happened in (opened.then, self.view.result.viewer.rest):
-            happened(self.steps, inputs_kwargs=seen, outputs=made, **quiet())
+        opened.then(self.steps, inputs_kwargs=seen, outputs=made, **quiet())
+        always_last(self.view.result.viewer.rest, self.steps, inputs_kwargs=seen, outputs=made, **quiet())
         inputs = {"between": self.between, "seconds": self.seconds, "loop": self.loop, **self.view.inputs}
         self.make.click(self.film, inputs_kwargs=inputs, outputs=self.movie, api_visibility="private", **UNCHECKED, **VIDEOS)
 

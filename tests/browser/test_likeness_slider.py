@@ -88,7 +88,7 @@ def test_it_moves_the_picture_as_it_moves_that_of_programs(page: Any, address: s
 def test_it_is_in_link_and_zip(browser: Any, page: Any, twins: str) -> None:
     made = after(page, lambda: set_to(page, "0.25"))
     page.get_by_role("button", name="Link to this style").click()
-    page.wait_for_function("document.querySelector('#link textarea, #link input').value.includes('likeness=0.25')")
+    page.wait_for_function("document.querySelector('#link textarea, #link input')?.value.includes('likeness=0.25')")
     other = browser.new_page()
     other.goto(page.locator("#link textarea, #link input").input_value())
     other.wait_for_function("document.querySelector('#likeness input[type=range]')?.value == '0.25'", timeout=WAIT)

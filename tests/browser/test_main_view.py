@@ -44,7 +44,7 @@ def test_the_picture_follows_the_slider_and_the_last_position_wins(page: Any, ad
     for share in (0.4, 0.3, 0.2):
         before = source(page)
         page.mouse.move(box["x"] + box["width"] * share, middle, steps=4)
-        page.wait_for_function("before => document.querySelector('#result .after img').src != before", arg=before)
+        page.wait_for_function("before => (document.querySelector('#result .after img')?.src ?? before) != before", arg=before)
     page.mouse.move(box["x"] - 20, middle, steps=10)
     page.mouse.up()
     assert slider.input_value() == "0"
@@ -58,13 +58,13 @@ def test_styles_are_chosen_from_the_row_and_dragged_to_the_other(page: Any) -> N
     after(page, lambda: page.locator("#offered-b .tiles button").nth(4).click())
     assert page.locator("#seed-b input").input_value() == "5"
     page.locator("#offered-a .tiles button").nth(6).drag_to(page.locator("#offered-b .tile-row"))
-    page.wait_for_function("document.querySelector('#seed-b input').value == '7'")
+    page.wait_for_function("document.querySelector('#seed-b input')?.value == '7'")
     page.wait_for_function("document.querySelector('#offered-b .tiles button[aria-pressed=true]')?.title.endsWith('seed 7')")
     page.get_by_role("button", name="Next style B").click()
     page.wait_for_function("document.querySelector('#offered-b .tiles button[aria-pressed=true]')?.title.endsWith('seed 8')")
     old = source(page, "#offered-b .tiles img")
     page.get_by_role("button", name="Other styles").last.click()
-    page.wait_for_function("old => document.querySelector('#offered-b .tiles img').src != old", arg=old, timeout=60_000)
+    page.wait_for_function("old => (document.querySelector('#offered-b .tiles img')?.src ?? old) != old", arg=old, timeout=60_000)
 
 
 def test_domains_and_seeds(page: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_style_is_copied_and_pasted_where_it_belongs(page: Any, animals: str) 
     page.keyboard.press("Tab")
     chosen = settled(page)
     page.get_by_role("button", name="Style as JSON").click()
-    page.wait_for_function("document.querySelector('#style-json textarea').value.includes('woman')")
+    page.wait_for_function("document.querySelector('#style-json textarea')?.value.includes('woman')")
     text = page.locator("#style-json textarea").input_value()
     assert json.loads(text)["domain"] == "woman"
     after(page, lambda: page.get_by_role("button", name="Next style B").click())

@@ -66,7 +66,7 @@ def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, po
         page.get_by_text("shows no repository someone/else").wait_for()
         page.get_by_label("Repository").fill("someone/animals")
         download.click()
-        page.wait_for_function("document.querySelector('#model input').value == 'hf:someone/animals'")
+        page.wait_for_function("document.querySelector('#model input')?.value == 'hf:someone/animals'")
         page.locator("#domain-a label", has_text="dog").wait_for()
         assert after(page, lambda: upload(page, portrait_file)).shape == (64, 64, 3)
         page.context.close()

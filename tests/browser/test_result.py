@@ -60,7 +60,7 @@ def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Link to this style").click()
     # It is made once the picture stands.
-    written = "document.querySelector('#link textarea, #link input').value"
+    written = "document.querySelector('#link textarea, #link input')?.value"
     page.wait_for_function(f"{written}.includes('x=0.8') && {written}.includes('orc%3A11')")
     made = settled(page)
     link = page.locator("#link textarea, #link input").input_value()
@@ -82,7 +82,7 @@ def test_it_is_used_as_style_and_as_source(page: Any) -> None:
     made = settled(page)
     page.get_by_role("button", name="Use as style").click()
     page.wait_for_function("document.querySelector('#pasted-a textarea')?.value.includes('style')")
-    page.wait_for_function("document.querySelector('#position input[type=range]').value == 0")
+    page.wait_for_function("document.querySelector('#position input[type=range]')?.value == 0")
     assert np.abs(settled(page) - made).mean() < 2.5  # both are compressed
     after(page, lambda: page.get_by_role("button", name="Use as source").click())
     assert np.abs(pixels(page, source(page, "#result .before img")) - made).mean() < 3

@@ -59,6 +59,7 @@ def test_a_portrait_from_the_clipboard(page: Any, portrait_file: Path) -> None:
     )
     pasted = after(page, lambda: page.locator("#source").get_by_label("Paste from clipboard").click(), BEFORE)
     page.reload()
+    settled(page, BEFORE)
     assert np.abs(after(page, lambda: upload(page, portrait_file), BEFORE) - pasted).mean() < 1
 
 
@@ -79,7 +80,7 @@ def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) 
     box.get_by_label("Capture from camera").click()
     box.get_by_text("Click to Access Webcam").click()
     box.get_by_label("capture photo").wait_for()
-    page.wait_for_function("document.querySelector('#source video').videoWidth == 640")
+    page.wait_for_function("document.querySelector('#source video')?.videoWidth == 640")
     assert after(page, lambda: box.get_by_label("capture photo").click()).shape == (SIDE, SIDE, 3)
     assert "No face" not in page.locator("#source-note").inner_text()
     camera.close()
@@ -116,7 +117,7 @@ def test_nothing_of_either_person_stays_after_a_refused_picture(page: Any, portr
     page.locator("#status").get_by_text("No face was found").wait_for()
     for box in (*made, f"{RESULT}[src]", f"{BEFORE}[src]", "#offered-a .tiles button", "#offered-b .tiles button"):
         page.locator(box).first.wait_for(state="detached")
-    page.wait_for_function("document.querySelector('#style-json textarea').value == ''")
+    page.wait_for_function("document.querySelector('#style-json textarea')?.value == ''")
     # What was looked at is the only picture, beside the examples and Gradio's own signs.
     shown = "all => all.filter(i => !i.closest('#examples') && !i.src.startsWith('data:image/svg')).map(i => i.src)"
     addresses = page.locator("img:visible").evaluate_all(shown)

@@ -1,0 +1,21 @@
+"""Handlers that several things call at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+
+def always_last(triggers: Any | Sequence[Any], fn: Callable[..., Any], *boxes: Any, **options: Any) -> Any:
+    """As `gr.on`: fn is called at each of these events, and for those that come while it runs once more, for the last of them.
+
+    Gradio's own `trigger_mode="always_last"` sends such a last event to all who listen to it, not to the one that has missed it.
+    Where two of them do, and take a while, they call each other up for ever (Gradio 6.31, `DependencyManager.dispatch`).
+    It also lets each wait until those before it are through. What comes after an event in the browser alone does neither.
+    """
+    hear = functools.partial(gr.on, triggers) if isinstance(triggers, Sequence) else triggers
+    heard = hear(None, js="() => {}", api_visibility="private", show_progress="hidden")
+    return heard.then(fn, *boxes, **{"trigger_mode": "always_last"} | options)
