@@ -38,7 +38,6 @@ PAPER = {
     "lr_decay": 0,
     "lambda_con": 0.0,
     "lambda_mis": 0.0,
-    "lambda_chroma": 0.0,
     "lambda_proj": 0.0,
     "last_shortcut": False,
     "discriminator_lr": 0.0,
@@ -78,7 +77,6 @@ class TrainConfig:
     lambda_cyc: float = 1.0
     lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
     lambda_mis: float = 0.0  # matching-aware discriminator: a real picture of another domain is a fake to a branch
-    lambda_chroma: float = 0.0  # outputs with no more colour that varies from pixel to pixel than references have
     lambda_proj: float = 0.0  # a second discriminator, on features of a network trained on photographs (train/step/projected.py)
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
@@ -130,7 +128,7 @@ class TrainConfig:
             raise ConfigError(f"sources are {list(self.sources)}; name each once")
         if not 0 < self.source_share < 1:
             raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
-        for name in ("lambda_con", "lambda_mis", "lambda_chroma", "lambda_proj"):
+        for name in ("lambda_con", "lambda_mis", "lambda_proj"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (off) or above")
         left, top, right, bottom = self.con_box

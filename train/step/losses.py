@@ -28,22 +28,6 @@ def mismatch(logits: Tensor, domain: Tensor) -> Tensor:
     return F.softplus(logits[other]).mean() if logits.shape[1] > 1 else logits.sum() * 0
 
 
-def fine_chroma(fake: Tensor, real: Tensor) -> Tensor:
-    """How much more colour, brightness apart, varies in small in outputs than in pictures of their domains, both (N, 3, S, S): the
-    logarithm of the ratio of its mean differences from what a filter over 5 x 5 px leaves of it. Pictures have little of it, most of
-    all after JPEG, and a discriminator on pixels hardly sees it beside brightness. Scalar; 0 where outputs have no more."""
-    left, reference = (_fine_chroma(x) for x in (fake, real))
-    return F.relu(torch.log(left / reference))
-
-
-def _fine_chroma(x: Tensor) -> Tensor:
-    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)  # of brightness, ITU-R BT.601
-    chroma = x - torch.einsum("nchw,c->nhw", x, weights)[:, None]
-    row = torch.tensor([1.0, 4, 6, 4, 1], dtype=x.dtype, device=x.device) / 16
-    kernel = torch.outer(row, row).expand(3, 1, 5, 5)
-    return (chroma - F.conv2d(F.pad(chroma, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)).abs().mean() + 1e-4
-
-
 def style_reconstruction(style: Tensor, found: Tensor) -> Tensor:
     """Equation 2: mean absolute difference of the style asked for and the one found in the output, both (N, style_dim)."""
     return (found - style).abs().mean()

@@ -105,8 +105,8 @@ def _real(state: State, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses; and those on content, on fine colour and by the discriminator on
-    features, where they have a weight."""
+    """Equation 5: adversarial, style, diversity and cycle losses; and those on content and by the discriminator on features, where
+    they have a weight."""
     c = state.config
     with state.autocast():
         seen = _augment(state, fake.image, batch, kind, 2)
@@ -129,9 +129,6 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
             log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale))
             loss = loss + c.lambda_con * log["con"]
-    if c.lambda_chroma:
-        log["chroma"] = losses.fine_chroma(fake.image, batch.x_ref)
-        loss = loss + c.lambda_chroma * log["chroma"]
     if state.projected is not None:
         log["proj"] = losses.adversarial(_branch(state.projected(state.look(seen)), batch.y_trg), real=True)
         loss = loss + c.lambda_proj * log["proj"]

@@ -41,7 +41,6 @@ SETTINGS = {
     "precision": "fp32",
     "lambda_con": 0.5,
     "lambda_mis": 0.5,
-    "lambda_chroma": 0.5,
     "lambda_proj": 0.5,
     "discriminator_lr": 4e-4,
 }
@@ -201,9 +200,8 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),
         ({"lambda_mis": -1.0}, "lambda_mis is -1.0; it has to be 0"),
         ({"discriminator_lr": -1.0}, "discriminator_lr is -1.0; it has to be 0"),
-        ({"lambda_chroma": -1.0}, "lambda_chroma is -1.0; it has to be 0"),
         ({"lambda_proj": -1.0}, "lambda_proj is -1.0; it has to be 0"),
-        ({"exact": True}, "lambda_con, lambda_mis, lambda_chroma, lambda_proj, discriminator_lr, sources depart from the paper"),
+        ({"exact": True}, "lambda_con, lambda_mis, lambda_proj, discriminator_lr, sources depart from the paper"),
     ],
 )
 def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], message: str) -> None:
