@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 import gradio
 import torch
 from gradio_client import Client, handle_file
 
-ROOT = Path(__file__).parents[1]
+from stargan.files import places
+from tests.browser.served import served
+
+ROOT = places.ROOT
 EXAMPLES = ROOT / "stargan" / "ui" / "examples"
-PATIENCE = 180  # seconds
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
 
 
 def run(*arguments: object) -> None:
@@ -33,29 +32,13 @@ def run(*arguments: object) -> None:
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
 
 
-def ask_page() -> None:
-    """Starts the page, and has an example translated by it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    page = subprocess.Popen([sys.executable, "app.py", "--port", url.rpartition(":")[2], "--no-compile"], cwd=ROOT, env=ENVIRONMENT)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                if page.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("app.py did not start") from None
-                time.sleep(0.5)
+def ask_page(folder: Path) -> None:
+    """Starts the page, its log in that folder, and has an example translated by it."""
+    with served(folder, "--no-compile", HF_HUB_OFFLINE="1") as (url, _):
         source = handle_file(str(EXAMPLES / "8-astronaut.webp"))
         pictures, *_ = Client(url, verbose=False).predict(source=source, seed=1, api_name="/translate")
         if not all(Path(picture).stat().st_size for picture in pictures):
             raise SystemExit("the page gave an empty picture")
-    finally:
-        page.terminate()
-        page.wait()
 
 
 def main() -> int:
@@ -69,7 +52,7 @@ def main() -> int:
         model = next((folder / "runs").rglob("model.safetensors"))
         source, made = EXAMPLES / "2-man-in-a-suit.webp", folder / "own.png"
         run("stargan", "translate", source, "--model", model, "--domain", "woman", "--seed", 1, "-o", made)
-    ask_page()
+        ask_page(folder)
     print(f"Python {platform.python_version()}, torch {torch.__version__}, gradio {gradio.__version__}: all of it works")
     return 0
 
