@@ -16,7 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stargan.networks import AdaINResBlock, Generator, InstanceNorm, ResBlock, StyleEncoder, pooling_kernel, upsampling_kernel
+from stargan.networks import (
+    AdaINResBlock,
+    Generator,
+    InstanceNorm,
+    ResBlock,
+    StyleEncoder,
+    pooling_kernel,
+    subsample_chroma,
+    upsampling_kernel,
+)
 
 EPS = 1e-5  # of instance normalisation
 
@@ -168,7 +177,8 @@ class FastGenerator(nn.Module):
             x = block(x, activated, 1 + gamma, beta)
             if block.upsample and x.shape[-1] in waiting:
                 x = x + waiting.pop(x.shape[-1])
-        return self.to_rgb(modulated(x, self.last_scale, self.last_shift)).float().clamp(-1, 1)
+        painted = self.to_rgb(modulated(x, self.last_scale, self.last_shift)).float()
+        return (subsample_chroma(painted) if self.config.subsampled_chroma else painted).clamp(-1, 1)
 
 
 class FastStyleEncoder(nn.Module):

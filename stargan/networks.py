@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 IMAGE_SIZES = (64, 128, 256, 512, 1024)
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 # Below this side the folded kernels gain nothing: the feature maps are small, the kernels large.
 FOLD_FROM = 16
 
@@ -41,7 +42,8 @@ class ModelConfig:
     the high-pass filter; 0 builds the networks without skips and masks. base_channels is the width at full resolution (0:
     2**14 / image_size, as published), doubled with every halving of the side up to max_channels. mask_sizes are the sides at
     which masked features of the encoder are added into the decoder. last_shortcut: whether the decoder's last block has a shortcut
-    even with skips, as one has that was grown onto a smaller model.
+    even with skips, as one has that was grown onto a smaller model. subsampled_chroma: whether what is painted is finished by
+    `subsample_chroma`.
     """
 
     image_size: int = 256
@@ -54,6 +56,7 @@ class ModelConfig:
     max_channels: int = 512
     mask_sizes: tuple[int, ...] = (32, 64, 128)
     last_shortcut: bool = False
+    subsampled_chroma: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size not in IMAGE_SIZES:
@@ -116,6 +119,15 @@ def upsample_then_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
     if x.shape[-1] < FOLD_FROM:
         return conv(F.interpolate(x, scale_factor=2, mode="nearest"))
     return F.conv_transpose2d(x, upsampling_kernel(conv.weight), conv.bias, stride=2, padding=1)
+
+
+def subsample_chroma(x: Tensor) -> Tensor:
+    """Pictures, (N, 3, S, S), with their colour at half the resolution of their brightness (4:2:0), as pictures have it that were
+    ever a JPEG or a WebP. Networks that paint what those show have no use for finer colour, and what they paint of it is noise."""
+    red, green, blue = x.split(1, dim=1)
+    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    chroma = F.avg_pool2d(x - luma, 2)
+    return luma + F.interpolate(chroma, scale_factor=2, mode="bilinear")
 
 
 class InstanceNorm(nn.Module):
@@ -253,7 +265,8 @@ class Generator(nn.Module):
             x = block(x, style)
             if block.upsample and int(x.shape[-1]) in waiting:
                 x = x + waiting.pop(int(x.shape[-1]))
-        return self.to_rgb(x)
+        painted: Tensor = self.to_rgb(x)
+        return subsample_chroma(painted) if self.config.subsampled_chroma else painted
 
     def forward(self, x: Tensor, style: Tensor, masks: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Images (N, 3, S, S) in [-1, 1], style codes (N, style_dim), masks as in `skips` -> images (N, 3, S, S)."""

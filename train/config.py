@@ -40,6 +40,8 @@ PAPER = {
     "lambda_mis": 0.0,
     "lambda_proj": 0.0,
     "last_shortcut": False,
+    "lambda_lmk": 0.0,
+    "subsampled_chroma": False,
     "discriminator_lr": 0.0,
     "sources": (),
 }
@@ -60,6 +62,7 @@ class TrainConfig:
     base_channels: int = 0  # 0: 2**14 / image_size
     max_channels: int = 512
     w_hpf: float = 1.0  # 0: no masks; above, masks come from the bundled 68-point FAN
+    subsampled_chroma: bool = False  # colour at half the resolution of brightness, as it is in most files
     last_shortcut: bool = False  # the decoder's last block has a shortcut: what a smaller model is best grown with
 
     iterations: int = 100_000
@@ -76,6 +79,7 @@ class TrainConfig:
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
     lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
+    lambda_lmk: float = 0.0  # landmark loss between source and output (train/step/losses.py)
     lambda_mis: float = 0.0  # matching-aware discriminator: a real picture of another domain is a fake to a branch
     lambda_proj: float = 0.0  # a second discriminator, on features of a network trained on photographs (train/step/projected.py)
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
@@ -128,7 +132,7 @@ class TrainConfig:
             raise ConfigError(f"sources are {list(self.sources)}; name each once")
         if not 0 < self.source_share < 1:
             raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
-        for name in ("lambda_con", "lambda_mis", "lambda_proj"):
+        for name in ("lambda_con", "lambda_lmk", "lambda_mis", "lambda_proj"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (off) or above")
         left, top, right, bottom = self.con_box
@@ -136,6 +140,8 @@ class TrainConfig:
             raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")
         if not 0 <= self.augment_colour <= 1:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
+        if self.lambda_lmk and not self.w_hpf:
+            raise ConfigError("lambda_lmk compares what the FAN of a model with masks finds; set w_hpf above 0, or lambda_lmk to 0")
         if self.discriminator_lr < 0:
             raise ConfigError(f"discriminator_lr is {self.discriminator_lr}; it has to be 0 (as lr) or above")
         if self.clip < 0:
@@ -157,6 +163,7 @@ class TrainConfig:
             base_channels=self.base_channels,
             max_channels=self.max_channels,
             last_shortcut=self.last_shortcut,
+            subsampled_chroma=self.subsampled_chroma,
         )
 
 

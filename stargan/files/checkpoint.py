@@ -22,7 +22,7 @@ from stargan.networks import Discriminator, ModelConfig
 
 FORMAT = "stargan-v2"
 # Fields that files written before they were there do not have.
-LATER = ("last_shortcut",)
+LATER = ("last_shortcut", "subsampled_chroma")
 
 
 def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> None:

@@ -21,9 +21,15 @@ from stargan import zoo
 # Remembers when each picture was there, that is, loaded.
 WATCH = """() => {
   window.loads = [];
+  window.moves = [];
+  document.querySelector('#position').addEventListener('input', () => window.moves.push(performance.now()), true);
   document.querySelector('#result').addEventListener('load', e => window.loads.push(performance.now()), true);
 }"""
-MOVE = "() => performance.now()"
+# Milliseconds from the last of more than so many moves to its picture, once it is there.
+DELAY = """count => {
+  const moved = window.moves.length > count ? window.moves.at(-1) : Infinity;
+  return window.loads.find(l => l > moved) - moved;
+}"""
 # Milliseconds from the page's first byte to its first picture: the script is there before anything of the page.
 FIRST = """() => {
   const look = () => {
@@ -64,11 +70,10 @@ def main() -> None:
         page.mouse.move(box["x"] + 2, y)
         page.mouse.down()
         times = []
-        for i in range(arguments.moves):
+        for i in range(1, arguments.moves + 1):  # not from where it is
+            count = page.evaluate("window.moves.length")
             page.mouse.move(box["x"] + 2 + (box["width"] - 4) * ((i * 7) % arguments.moves) / arguments.moves, y)
-            moved = page.evaluate(MOVE)
-            page.wait_for_function("t => window.loads.some(l => l > t)", arg=moved, timeout=30_000, polling=5)
-            times.append(page.evaluate("t => window.loads.find(l => l > t) - t", moved))
+            times.append(page.wait_for_function(DELAY, arg=count, timeout=30_000, polling=5).json_value())
             page.wait_for_timeout(60)
         page.mouse.up()
         browser.close()

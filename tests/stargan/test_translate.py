@@ -53,11 +53,13 @@ def test_the_cached_path_equals_the_plain_one(golden_model: Model) -> None:
 
 
 def test_the_same_with_shortcuts_instead_of_skips() -> None:
-    model = build(ModelConfig(image_size=128, domains=("a", "b"), base_channels=8, max_channels=32, w_hpf=0))
-    for name, net in model.networks.items():
-        fill(net, name)
-    plain, cached = plain_and_cached(model, False)
-    torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-5)
+    shape = {"image_size": 128, "domains": ("a", "b"), "base_channels": 8, "max_channels": 32, "w_hpf": 0.0}
+    for chroma in (False, True):
+        model = build(ModelConfig(**shape, subsampled_chroma=chroma))
+        for name, net in model.networks.items():
+            fill(net, name)
+        plain, cached = plain_and_cached(model, False)
+        torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-5)
 
 
 def test_styles_of_references_are_kept(golden_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,9 +49,9 @@ class Pictures:
         """The positions of all pictures of one domain."""
         return np.flatnonzero(self.domain == domain)
 
-    def batch(self, index: Sequence[int] | np.ndarray) -> Tensor:
-        """The pictures at these positions, (N, 3, side, side) float32 in [-1, 1]."""
-        pixels = torch.from_numpy(self.pixels[np.asarray(index)])
+    def batch(self, index: Sequence[int] | np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+        """The pictures at these positions, (N, 3, side, side) float32 in [-1, 1], on a device."""
+        pixels = torch.from_numpy(self.pixels[np.asarray(index)]).to(device)
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -41,12 +41,12 @@ def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
     with ThreadPoolExecutor(1) as pool:
 
         def later(iteration: int) -> Future[Batch]:
-            return pool.submit(sample_batch, state.config, pictures, iteration, p.process_index, p.num_processes)
+            return pool.submit(sample_batch, state.config, pictures, iteration, p.process_index, p.num_processes, state.device)
 
         waiting = later(state.iteration)
         for i in itertools.count(state.iteration + 1):
             batch, waiting = waiting, later(i)
-            yield batch.result().to(state.device)
+            yield batch.result()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from train.config import ConfigError, TrainConfig
 from train.step import growth
 from train.step.state import State
 
+FREE = ("domains", "mask_sizes", "subsampled_chroma")  # of a model's configuration: what the shapes of weights do not depend on
+
 
 def check_shape(config: TrainConfig, model: Model) -> None:
     """ConfigError where a run can neither start with the weights of this model nor with what it grows into."""
@@ -24,9 +26,7 @@ def check_shape(config: TrainConfig, model: Model) -> None:
     if growth.can_grow(found, wanted):
         return
     differing = [
-        f.name
-        for f in dataclasses.fields(wanted)
-        if f.name not in ("domains", "mask_sizes") and getattr(wanted, f.name) != getattr(found, f.name)
+        f.name for f in dataclasses.fields(wanted) if f.name not in FREE and getattr(wanted, f.name) != getattr(found, f.name)
     ]
     if differing:
         changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
@@ -55,7 +55,7 @@ def begin(state: State, model: Model, discriminator: Path | None, pictures: data
     judge, judged = checkpoint.load_discriminator(discriminator, model.config.domains)
     if growth.can_grow(judged, config.model):
         judge = growth.grow_discriminator(judge, config.model, pictures, config.seed)
-    elif dataclasses.replace(judged, domains=config.model.domains, mask_sizes=config.model.mask_sizes) != config.model:
+    elif dataclasses.replace(judged, **{name: getattr(config.model, name) for name in FREE}) != config.model:
         return "; ".join([*words, f"the discriminator untrained, as {discriminator.name} is of another shape"])
     take_over(state.discriminator, judge, config.model.domains, judged.domains)
     return "; ".join([*words, f"the discriminator as in {discriminator.name}"])

@@ -33,7 +33,9 @@ SEEN = 16  # batches that the choice of features is made on
 
 def can_grow(small: ModelConfig, large: ModelConfig) -> bool:
     """Whether a model of one shape can be made from one of the other: twice the side, half the first width, all else the same."""
-    outer = {name: getattr(large, name) for name in ("image_size", "base_channels", "domains", "last_shortcut")}
+    outer = {
+        name: getattr(large, name) for name in ("image_size", "base_channels", "domains", "last_shortcut", "subsampled_chroma")
+    }
     twice = large.image_size == 2 * small.image_size and 2 * large.base_channels == small.base_channels
     return twice and dataclasses.replace(small, **outer) == large
 

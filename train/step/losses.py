@@ -24,8 +24,8 @@ def mismatch(logits: Tensor, domain: Tensor) -> Tensor:
     """Matching-aware discrimination (arXiv 1605.05396, section 4.1): to each branch but its own a real picture is a fake, so that
     what passes for real has to be of the domain, too. logits (N, K) of all branches that are targets, domain (N,) long. Scalar,
     0 and above; 0 with a single branch."""
-    other = torch.ones_like(logits, dtype=torch.bool).scatter_(1, domain[:, None], False)
-    return F.softplus(logits[other]).mean() if logits.shape[1] > 1 else logits.sum() * 0
+    others = F.softplus(logits).scatter(1, domain[:, None], 0.0)
+    return others.sum() / max(1, len(logits) * (logits.shape[1] - 1))
 
 
 def style_reconstruction(style: Tensor, found: Tensor) -> Tensor:
@@ -37,6 +37,13 @@ def diversity(fake: Tensor, other: Tensor) -> Tensor:
     """Equation 3, to be maximised: mean absolute difference of two outputs (N, 3, S, S) of one source; no gradient goes
     through the second."""
     return (fake - other.detach()).abs().mean()
+
+
+def landmarks(source: Tensor, output: Tensor) -> Tensor:
+    """How far the landmarks of outputs lie from those of their sources: the squared distance of heatmaps (N, L, h, w), as a FAN
+    gives them, over the square of the sources'. Of the batch as a whole, so that a picture without a face has little weight.
+    Scalar, 0 and above, about 2 where no landmark of one meets one of the other."""
+    return (output - source).square().sum() / source.square().sum().clamp(min=1e-6)
 
 
 def cycle(source: Tensor, reconstruction: Tensor) -> Tensor:

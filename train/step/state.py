@@ -110,12 +110,18 @@ class State:
             found: list[Tensor] = self.features(image)
         return found
 
+    def heatmaps(self, image: Tensor) -> Tensor:
+        """Where the FAN sees landmarks in these images, (N, L, h, w)."""
+        assert self.fan is not None
+        found: Tensor = self.fan(image)
+        return found
+
     def masks(self, image: Tensor) -> Masks | None:
         """The masks of these images, without gradient; None for a model without skips."""
         if self.fan is None:
             return None
         with torch.no_grad():
-            return face_masks(self.fan(image))
+            return face_masks(self.heatmaps(image))
 
     def model(self, name: str) -> Model:
         """The averaged networks, as inference uses them, without the branches of source-only domains; they share memory with this

@@ -129,6 +129,9 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
             log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale))
             loss = loss + c.lambda_con * log["con"]
+        if c.lambda_lmk:
+            log["lmk"] = losses.landmarks(state.heatmaps(batch.x_real).float(), state.heatmaps(fake.image).float())
+            loss = loss + c.lambda_lmk * log["lmk"]
     if state.projected is not None:
         log["proj"] = losses.adversarial(_branch(state.projected(state.look(seen)), batch.y_trg), real=True)
         loss = loss + c.lambda_proj * log["proj"]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from material import portrait
+from material import TINY_FAN, portrait
 
 from stargan import zoo
+from stargan.fan import FAN
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
@@ -20,7 +21,7 @@ from train import config, data
 from train.config import ConfigError
 from train.run import loop, records
 from train.run.start import begin
-from train.step import features, growth
+from train.step import features, growth, losses
 from train.step.batch import sample_batch
 from train.step.content import content
 from train.step.state import State
@@ -136,6 +137,20 @@ def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path
     assert "G/latent_con" in iterate(state, batch)
 
 
+def test_the_landmark_loss_moves_the_generator_alone(folder: Path, tmp_path: Path) -> None:
+    run = settings(folder, lambda_lmk=1.0, w_hpf=1.0)
+    pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+    state = State(run, FAN(TINY_FAN).requires_grad_(False))
+    batch = sample_batch(run, pictures, 0)
+    fake = translate(state, batch.x_real, state.mapping_network(batch.z, batch.y_trg).detach(), state.masks(batch.x_real))
+    losses.landmarks(state.heatmaps(batch.x_real), state.heatmaps(fake.image)).backward()
+    assert state.generator.from_rgb.weight.grad.abs().sum() > 0
+    for name in ("discriminator", "style_encoder", "mapping_network"):
+        assert all(p.grad is None for p in state.networks[name].parameters())
+    assert all(p.grad is None for p in state.fan.parameters())
+    assert "G/latent_lmk" in iterate(state, batch)
+
+
 def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
     state = loop.fit(settings(folder))
     path = folder.parent / "runs" / "tiny" / "model.safetensors"
@@ -200,6 +215,8 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),
         ({"lambda_mis": -1.0}, "lambda_mis is -1.0; it has to be 0"),
         ({"discriminator_lr": -1.0}, "discriminator_lr is -1.0; it has to be 0"),
+        ({"lambda_lmk": -1.0}, "lambda_lmk is -1.0; it has to be 0"),
+        ({"lambda_lmk": 1.0}, "lambda_lmk compares what the FAN .* set w_hpf above 0"),
         ({"lambda_proj": -1.0}, "lambda_proj is -1.0; it has to be 0"),
         ({"exact": True}, "lambda_con, lambda_mis, lambda_proj, discriminator_lr, sources depart from the paper"),
     ],

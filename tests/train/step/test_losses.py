@@ -85,6 +85,16 @@ def test_a_real_picture_of_another_domain_is_a_fake_to_a_branch() -> None:
     assert losses.mismatch(logits[:, :1], torch.tensor([0, 0])).item() == 0, "one branch has no others"
 
 
+def test_landmarks_that_meet_are_no_loss() -> None:
+    source, elsewhere = torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8, requires_grad=True)
+    source[0, :, 2, 2] = 1
+    assert losses.landmarks(source, source.clone()).item() == 0
+    assert losses.landmarks(source, torch.roll(source, 3, 3)).item() == 2
+    assert losses.landmarks(torch.zeros_like(source), torch.zeros_like(source)).item() == 0, "nobody is in the picture"
+    losses.landmarks(source, elsewhere).backward()
+    assert (elsewhere.grad != 0).sum() == 3 and elsewhere.grad[0, 0, 2, 2] < 0
+
+
 def test_no_gradient_through_the_second_picture_of_diversity() -> None:
     a, b = torch.zeros(1, 3, 4, 4, requires_grad=True), torch.ones(1, 3, 4, 4, requires_grad=True)
     loss = losses.diversity(a, b)
