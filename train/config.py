@@ -82,6 +82,7 @@ class TrainConfig:
     lambda_lmk: float = 0.0  # landmark loss between source and output (train/step/losses.py)
     lambda_mis: float = 0.0  # matching-aware discriminator: a real picture of another domain is a fake to a branch
     lambda_proj: float = 0.0  # a second discriminator, on features of a network trained on photographs (train/step/projected.py)
+    con_weights: tuple[float, ...] = ()  # of the content loss, one for each domain that is asked for; none: 1 for all
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0
@@ -138,6 +139,11 @@ class TrainConfig:
         left, top, right, bottom = self.con_box
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")
+        if self.con_weights and (min(self.con_weights) < 0 or len(self.con_weights) != len(self.domains)):
+            raise ConfigError(
+                f"con_weights are {list(self.con_weights)}; there has to be one of 0 or above for each of the domains, which have "
+                "to be named then, too"
+            )
         if not 0 <= self.augment_colour <= 1:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.lambda_lmk and not self.w_hpf:
@@ -186,6 +192,8 @@ def _typed(key: str, value: Any, default: Any) -> Any:
         raise ConfigError(f"{key} is {list(value)!r}; it has to be a list of folder names")
     if key in ("betas", "con_box") and (len(value) != len(default) or not all(isinstance(v, int | float) for v in value)):
         raise ConfigError(f"{key} is {list(value)!r}; it has to be {len(default)} numbers")
+    if key == "con_weights" and not all(isinstance(v, int | float) for v in value):
+        raise ConfigError(f"{key} are {list(value)!r}; they have to be numbers")
     return value
 
 

@@ -52,8 +52,8 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. faced: whether the model
-    that was chosen last knows faces."""
+    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. wished: whether faces shall
+    be aligned, where the model knows faces."""
 
     library: Library
     folder: Folder
@@ -63,7 +63,7 @@ class Source:
     files: tuple[Path, ...]
     faces: gr.HTML
     chosen: gr.State
-    faced: gr.State
+    wished: gr.State
     note: gr.Markdown
 
     @classmethod
@@ -79,7 +79,7 @@ class Source:
                 faces = tile_row(None, "Faces in this picture", "faces")
                 aligned = gr.Checkbox(label="Align the face", elem_id="align", **align_state(library.get(library.default)))
                 note = gr.Markdown("", elem_id="source-note")
-        states = gr.State(("", None)), gr.State(library.get(library.default).aligns)
+        states = gr.State(("", None)), gr.State(True)
         return cls(library, folder, box, aligned, offered, tuple(known), faces, *states, note)
 
     @property
@@ -99,8 +99,9 @@ class Source:
     def wire(self, model: gr.Dropdown) -> None:
         quiet, photo = UNCHECKED | QUIET, self.box.photo
         self.box.wire()
-        self.offered.select(self.take, model, [photo, self.aligned], **quiet)
-        always_last(model.change, self.change_model, [model, self.faced], [self.aligned, self.faced], **quiet)
+        self.offered.select(self.take, model, [photo, self.aligned, self.wished], **quiet)
+        self.aligned.input(bool, self.aligned, self.wished, **quiet)
+        always_last(model.change, self.change_model, [model, self.wished], self.aligned, **quiet)
         self.box.place.change(None, [photo, self.offered], self.offered, js=MARK, **QUIET)
         self.faces.select(self.choose, photo, self.chosen, **quiet)
         looked = always_last(
@@ -116,13 +117,12 @@ class Source:
         """The example that was clicked."""
         if not 0 <= event.index < len(self.files):
             return gr.skip()
-        return str(self.files[event.index]), self.library.get(model).aligns
+        return str(self.files[event.index]), self.library.get(model).aligns, True
 
-    def change_model(self, model: str, before: bool) -> tuple[Any, bool]:
-        """The switch for another model; where both know faces, or neither does, it stays as it is. before: whether the last did."""
-        studio = self.library.get(model)
-        state = align_state(studio)
-        return gr.update(**state) if studio.aligns != before else gr.update(info=state["info"]), studio.aligns
+    def change_model(self, model: str, wished: bool) -> Any:
+        """The switch for another model: off for one that knows no faces, and for the next that does as it was wished."""
+        state = align_state(self.library.get(model))
+        return gr.update(**state | {"value": state["value"] and wished})
 
     @staticmethod
     def choose(photo: dict[str, Any] | None, event: gr.SelectData) -> Any:

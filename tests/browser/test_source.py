@@ -159,6 +159,13 @@ def test_alignment_stands_off_where_the_model_knows_no_faces(page: Any, animals:
     choose(first)
     page.locator("#align").get_by_text("central square is used as it is").wait_for()
     page.wait_for_function("document.querySelector('#align input').checked")
+    # Who has switched it off finds it off after having looked at the other model.
+    after(page, switch.uncheck)
+    choose(animals)
+    page.locator("#align").get_by_text("This model knows no faces").wait_for()
+    choose(first)
+    page.locator("#align").get_by_text("central square is used as it is").wait_for()
+    assert not switch.is_checked()
 
 
 def test_one_of_several_faces_is_chosen(page: Any, tmp_path: Path) -> None:

@@ -39,11 +39,13 @@ def content(
     output: Tensor,
     box: Box = (0.0, 0.0, 1.0, 1.0),
     moved: tuple[float, float, float] = (0.5, 0.5, 0.5),
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The mean L1 distance between instance-normalised features of three stages.
 
     Both pictures (N, 3, S, S) in [-1, 1]; box: the part of them that is compared; moved: how it moves to the right and down, and
-    how its size varies, uniform in [0, 1), 0.5 for not at all -> a scalar of 0 and above; differentiable in `output`.
+    how its size varies, uniform in [0, 1), 0.5 for not at all; weight (N,): of each pair, 1 by default -> a scalar of 0 and above;
+    differentiable in `output`.
     """
     dx, dy, scale = (2 * number - 1 for number in moved)
     left, top, right, bottom = box
@@ -51,5 +53,6 @@ def content(
     side = round(SIDE * (1 + SCALE * scale))
     with torch.no_grad():
         wanted = described(features, source, part, side)
-    distances = [(a - b).abs().mean() for a, b in zip(wanted, described(features, output, part, side), strict=True)]
-    return torch.stack(distances).mean()
+    distances = [(a - b).abs().mean((1, 2, 3)) for a, b in zip(wanted, described(features, output, part, side), strict=True)]
+    each = torch.stack(distances).mean(0)
+    return (each if weight is None else weight * each).mean()

@@ -127,7 +127,8 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
         if state.features is not None and c.lambda_con:
             dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
-            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale))
+            weight = fake.image.new_tensor(c.con_weights)[batch.y_trg] if c.con_weights else None
+            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale), weight)
             loss = loss + c.lambda_con * log["con"]
         if c.lambda_lmk:
             log["lmk"] = losses.landmarks(state.heatmaps(batch.x_real).float(), state.heatmaps(fake.image).float())

@@ -134,7 +134,9 @@ def test_the_content_loss_moves_the_generator_alone(folder: Path, tmp_path: Path
     assert state.generator.from_rgb.weight.grad.abs().sum() > 0
     for name in ("discriminator", "style_encoder", "mapping_network"):
         assert all(p.grad is None for p in state.networks[name].parameters())
-    assert "G/latent_con" in iterate(state, batch)
+    assert iterate(state, batch)["G/latent_con"] > 0
+    weightless = State(settings(folder, con_weights=[0.0, 0.0]), None)
+    assert iterate(weightless, batch)["G/latent_con"] == 0
 
 
 def test_the_landmark_loss_moves_the_generator_alone(folder: Path, tmp_path: Path) -> None:
@@ -210,6 +212,9 @@ def test_sheets_show_source_only_pictures_as_sources(folder: Path) -> None:
         ({"sources": ["slides"]}, "has no folder for slides"),
         ({"source_share": 1.0}, "source_share is 1.0; it has to be above 0 and below 1"),
         ({"lambda_con": -1.0}, "lambda_con is -1.0; it has to be 0"),
+        ({"con_weights": [1.0]}, "con_weights are .* one of 0 or above for each"),
+        ({"con_weights": [1.0, -1.0]}, "con_weights are .* one of 0 or above for each"),
+        ({"con_weights": ["much", 1.0]}, "con_weights are .* have to be numbers"),
         ({"con_box": [0.5, 0.0, 0.2, 1.0]}, "con_box is .* it has to be left, top, right and bottom"),
         ({"con_box": [0.5]}, "con_box is .* it has to be 4 numbers"),
         ({"cyc_every": 0}, "cyc_every is 0; it has to be at least 1"),

@@ -50,6 +50,13 @@ def test_the_value_is_that_of_the_definition(look: Features) -> None:
     assert content(look, a, b).item() == pytest.approx(wanted, rel=1e-4)
 
 
+def test_pairs_have_weights(look: Features) -> None:
+    sources, outputs = torch.cat([square(1), square(2)]), torch.cat([square(3), square(4)])
+    each = [content(look, sources[i : i + 1], outputs[i : i + 1]).item() for i in range(2)]
+    assert content(look, sources, outputs).item() == pytest.approx(sum(each) / 2, rel=1e-5)
+    assert content(look, sources, outputs, weight=torch.tensor([3.0, 0.0])).item() == pytest.approx(1.5 * each[0], rel=1e-5)
+
+
 def test_the_gradient_reaches_the_output_alone(look: Features) -> None:
     source, output = square(1).requires_grad_(), square(2).requires_grad_()
     content(look.train(), source, output).backward()
