@@ -14,6 +14,8 @@ LOSSES = {
     "style": ("G/{}_sty",),
     "diversity": ("G/{}_ds",),
     "cycle": ("G/{}_cyc",),
+    "content": ("G/{}_con",),
+    "landmarks": ("G/{}_lmk",),
 }
 POINTS = 300  # of a curve
 

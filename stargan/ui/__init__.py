@@ -17,6 +17,7 @@ from stargan.ui.folder import Folder
 from stargan.ui.footage import Footage
 from stargan.ui.grid import Grid, painter
 from stargan.ui.guard import guard
+from stargan.ui.leaving import Sessions
 from stargan.ui.library import Library
 from stargan.ui.live import Live
 from stargan.ui.photograph import Photograph
@@ -83,6 +84,7 @@ def build(
             return demo
         work = Work(library)
         demo.unload(work.visitors.leave)
+        Sessions(demo, seconds)
         with gr.Row(elem_id="head"):
             with gr.Column(min_width=260):
                 heading.render()

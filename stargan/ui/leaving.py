@@ -1,9 +1,10 @@
-"""Work for visitors who may leave in the middle of it."""
+"""Work for visitors who may leave in the middle of it, and what is remembered of those who have left."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -48,6 +49,33 @@ class Visitors:
                 self._working[visitor].remove(left)
                 if not self._working[visitor]:
                     del self._working[visitor]
+
+
+class Sessions:
+    """What Gradio remembers of each tab: every value that it was last shown, pictures among them, for as long as the page runs
+    (Gradio 6.31, `StateHolder`). Of tabs that have asked for nothing for `seconds` it is forgotten."""
+
+    def __init__(self, page: gr.Blocks, seconds: float) -> None:
+        self.page, self.seconds = page, seconds
+        self._seen: dict[tuple[str, object], float] = {}
+        threading.Thread(target=self._sweep, daemon=True).start()
+
+    def _sweep(self) -> None:
+        while True:
+            time.sleep(max(1.0, self.seconds / 12))
+            self.sweep(time.monotonic())
+
+    def sweep(self, now: float) -> None:
+        """Forgets who has asked for nothing since `seconds` before now; by a clock that never jumps, as that of the machine may."""
+        holder = getattr(self.page, "state_holder", None)  # there once the page is served
+        if holder is None:
+            return
+        last = dict(holder.time_last_used)
+        self._seen = {key: self._seen.get(key, now) for key in last.items()}
+        for (name, _), since in self._seen.items():
+            if now - since >= self.seconds:
+                holder.session_data.pop(name, None)
+                holder.time_last_used.pop(name, None)
 
 
 def watched(steps: Iterable[Step], stay: Stay) -> Iterator[Step]:

@@ -12,8 +12,11 @@ import numpy as np
 from PIL import Image
 
 from stargan.ui.words import refusal
+from train.log import LOSSES
 from train.run.runner import Progress, Runner
 
+# Apart for those who see few colours, too, and on a light and a dark page (Okabe and Ito, jfly.uni-koeln.de/color).
+COLOURS = dict(zip(LOSSES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"), strict=True))
 EVERY = 3  # seconds between looks at a run
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 WORDS = {
@@ -46,7 +49,12 @@ class Watch:
         with gr.Row():
             stop = gr.Button("Stop (saves)", variant="stop", elem_id="train-stop", interactive=False)
             resume = gr.Button("Continue", elem_id="train-continue", interactive=False)
-        plot = gr.LinePlot(x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot")
+        plot = gr.LinePlot(
+            x="iteration", y="value", color="loss", y_title="", label="Losses", elem_id="train-plot",
+            color_map=COLOURS, colors_in_legend=[],  # Gradio's own legend is cut off where the page is narrow
+        )  # fmt: skip
+        names = (f"<span><i style='background:{colour}'></i>{loss}</span>" for loss, colour in COLOURS.items())
+        gr.HTML(f"<div>{''.join(names)}</div>", elem_id="train-losses")
         sheet = gr.Image(
             label="Samples",
             alt_text="Sources, translations and reconstructions by the run",

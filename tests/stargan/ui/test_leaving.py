@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.routes import App
 
-from stargan.ui.leaving import LeftError, Visitors, watched
+from stargan.ui.leaving import LeftError, Sessions, Visitors, watched
 
 
 def request(name: str) -> Any:
@@ -36,3 +38,20 @@ def test_nothing_is_kept_of_visitors() -> None:
         with visitors.work(request(name)) as stay:
             stay()  # who comes back can work again
     assert not visitors._working
+
+
+def test_tabs_that_ask_for_nothing_are_forgotten() -> None:
+    with gr.Blocks() as page:
+        gr.Textbox("seen by everybody")
+    sessions = Sessions(page, 60)
+    sessions.sweep(0)  # nobody serves the page yet
+    holder = App.create_app(page).state_holder
+    for name in ("left", "there"):
+        assert holder[name].config_values
+    sessions.sweep(100)
+    sessions.sweep(159)
+    assert set(holder.session_data) == {"left", "there"}
+    assert holder["there"]
+    sessions.sweep(160)
+    assert set(holder.session_data) == set(holder.time_last_used) == {"there"}
+    assert holder["left"].config_values, "who comes back is new"
