@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from stargan import zoo
-from stargan.ui.events import always_last
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED
 from stargan.ui.studio import Studio
@@ -101,5 +100,5 @@ def tab(library: Library, model: gr.Dropdown, keep: float) -> None:
             f"{keep:g} minutes. Nothing about them is logged. What is uploaded on the Train tab is kept, until somebody removes it "
             "on that machine."
         )
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+    quiet = QUIET | UNCHECKED
     always_last(model.change, lambda name: _text(library.get(name)), model, text, **quiet)

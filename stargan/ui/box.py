@@ -10,14 +10,13 @@ import gradio as gr
 from PIL import Image
 
 from stargan.media import images
-from stargan.ui.events import always_last
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, path_of, photo
 from stargan.ui.words import sentence
 
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 NOT_SHOWN = ("TIFF", "HEIF", "JPEG2000")  # whatever the file is called
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # In the browser alone: the box without the refused picture. Another that has been put into it meanwhile is not given back to it: it
 # could come after what has been put there since then, and both would follow each other for ever.
 WITHOUT = "(photo, refused) => photo && photo.path === refused?.path ? null : { __type__: 'update' }"

@@ -1,4 +1,4 @@
-"""Handlers that several things call at once."""
+"""How handlers are called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+
+# Of a handler that nobody is to see at work. Whenever one of all that have run begins, goes on or ends, Gradio tells each output of
+# each, and searches the page for it: with those of the quiet ones, 25 ms of every move of the slider.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
 
 
 def always_last(triggers: Any | Sequence[Any], fn: Callable[..., Any], *boxes: Any, **options: Any) -> Any:
@@ -17,5 +21,5 @@ def always_last(triggers: Any | Sequence[Any], fn: Callable[..., Any], *boxes: A
     It also lets each wait until those before it are through. What comes after an event in the browser alone does neither.
     """
     hear = functools.partial(gr.on, triggers) if isinstance(triggers, Sequence) else triggers
-    heard = hear(None, js="() => {}", api_visibility="private", show_progress="hidden")
+    heard = hear(None, js="() => {}", **QUIET)
     return heard.then(fn, *boxes, **{"trigger_mode": "always_last"} | options)

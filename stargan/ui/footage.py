@@ -12,6 +12,7 @@ import torch
 
 from stargan import clip
 from stargan.media import clips
+from stargan.ui.events import QUIET
 from stargan.ui.pictures import UNCHECKED, path_of
 from stargan.ui.scene import Scene
 from stargan.ui.translate import Translate
@@ -71,7 +72,7 @@ class Footage:
         def stop(job: Job) -> None:
             job.stopped = True
 
-        self.stop.click(stop, self.job, api_visibility="private", show_progress="hidden")
+        self.stop.click(stop, self.job, **QUIET)
 
     def run(
         self, clip_file: dict[str, Any] | None, way: str, whole: bool, job: Job,

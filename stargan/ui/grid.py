@@ -14,7 +14,7 @@ from PIL import Image
 from stargan.bulk import label
 from stargan.media.images import centre_crop
 from stargan.ui import zero
-from stargan.ui.events import always_last
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.keep import likeness_slider, masks_state, masks_switch
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED, path_of
@@ -161,7 +161,7 @@ class Grid:
         )  # fmt: skip
 
     def wire(self, library: Library) -> None:
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+        quiet = QUIET | UNCHECKED
         own = ("more", "masks", "likeness", "domain", "style_from", "count", "seed", "psi", "references", "model")
         inputs = {name: getattr(self, name) for name in own} | self.source.inputs
         drawn = [self.result, self.status]

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from stargan import zoo
+from stargan.ui.events import QUIET
 from stargan.ui.library import Library
 from stargan.ui.words import refusal
 
@@ -18,7 +19,7 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
     fetched to this machine."""
     chosen = gr.Dropdown(library.names(), value=library.default, label="Model", elem_id="model", filterable=False, min_width=200)
     # Training may have made one since the page was opened.
-    chosen.focus(lambda: gr.update(choices=library.names()), None, chosen, api_visibility="private", show_progress="hidden")
+    chosen.focus(lambda: gr.update(choices=library.names()), None, chosen, **QUIET)
     if not downloads:
         return chosen
     with gr.Column(min_width=220), gr.Accordion("Get another model", open=False, elem_id="get-model"):
@@ -60,8 +61,7 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
         lambda name: (gr.update(visible=name == OTHER), _terms(name), False),
         which,
         [address, terms, accepted],
-        api_visibility="private",
-        show_progress="hidden",
+        **QUIET,
     )
     return chosen
 

@@ -12,8 +12,8 @@ from PIL import Image
 from stargan.faces.align import square
 from stargan.faces.frame import AlignError
 from stargan.media import images
-from stargan.ui.box import QUIET, Box
-from stargan.ui.events import always_last
+from stargan.ui.box import Box
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.folder import Folder
 from stargan.ui.library import Library
 from stargan.ui.pictures import SMALL, UNCHECKED, path_of, tile_row, tiles

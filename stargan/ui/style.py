@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from stargan.ui.box import Box
-from stargan.ui.events import always_last
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, tile_row
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
@@ -100,7 +100,7 @@ class StyleInput:
 
     def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any]) -> None:
         """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened."""
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", **UNCHECKED}
+        quiet = QUIET | UNCHECKED
         self.reference.wire()
         self.reference.watch()
         always_last(self.kind.change, self.show_kind, self.kind, list(self.rows), **quiet)

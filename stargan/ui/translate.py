@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles
-from stargan.ui.events import always_last
+from stargan.ui.events import QUIET, always_last
 from stargan.ui.first import First
 from stargan.ui.keep import KeepInput, likeness_slider, masks_switch
 from stargan.ui.pictures import JS, UNCHECKED, address, tiles
@@ -33,7 +33,7 @@ SQUARE = """
 
 
 def quiet(**more: Any) -> dict[str, Any]:
-    return {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"} | UNCHECKED | more
+    return QUIET | {"trigger_mode": "always_last"} | UNCHECKED | more
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--keep", type=float, default=5, help="minutes for which the page keeps files (default: %(default)g)")
+    parser.add_argument("--keep", type=float, default=10, help="minutes for which the page keeps files (default: %(default)g)")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for the curve and the samples (default: here)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -10,12 +10,13 @@ from typing import Any
 import gradio as gr
 
 from stargan import zoo
+from stargan.ui.events import QUIET
 from stargan.ui.library import Library
 from stargan.ui.words import refusal
 from train.data import own
 from train.data.making import PrepareError
 from train.run.runner import Runner
-from train.ui.watch import QUIET, Watch
+from train.ui.watch import Watch
 
 FOLDER, ZIP = "folder", "zip"
 NOTHING = ""

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from stargan.ui.events import QUIET
 from stargan.ui.words import refusal
 from train.log import LOSSES
 from train.run.runner import Progress, Runner
@@ -18,7 +19,6 @@ from train.run.runner import Progress, Runner
 # Apart for those who see few colours, too, and on a light and a dark page (Okabe and Ito, jfly.uni-koeln.de/color).
 COLOURS = dict(zip(LOSSES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"), strict=True))
 EVERY = 3  # seconds between looks at a run
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 WORDS = {
     "starting": "starting: reading the pictures",
     "running": "running",
