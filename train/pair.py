@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stargan.model import Model
+from stargan.networks import Generator
 from train import data
 from train.config import ConfigError
 from train.step import growth
@@ -20,11 +21,14 @@ ENLARGING = 60  # steps in which the faithful model's outer blocks learn to pain
 APART = 1.0
 
 
-def pair(free: Model, faithful: Model) -> Model:
+def pair(free: Model, faithful: Model, further: float = 0.0) -> Model:
     """The faithful model with the free one's generator as its second; style encoder, mapping network and FAN are the faithful's.
 
-    ConfigError where they differ in shape, domains or aligner, or their weights lie too far apart for what is between them to be of
-    use.
+    further: how much further than the faithful generator likeness 1 shall lie, seen from the free one, 0 to 1. What training has
+    changed on the way goes on beyond its end for a while: the person is kept better.
+
+    ConfigError for another `further`, and where the models differ in shape, domains or aligner, or their weights lie too far apart
+    for what is between them to be of use.
     """
     if free.config != faithful.config:
         a, b = dataclasses.asdict(free.config), dataclasses.asdict(faithful.config)
@@ -40,8 +44,11 @@ def pair(free: Model, faithful: Model) -> Model:
             f"the two generators are {distance:.1f} times as far apart as they are large, so that what lies between them is no "
             "generator; pair models of one training, such as a run and one that began from it"
         )
+    if not 0 <= further <= 1:
+        raise ConfigError(f"further is {further:g}; it has to be from 0 (likeness 1 is the faithful model) to 1 (twice as far)")
     by = faithful.aligner or free.aligner
-    return dataclasses.replace(faithful, free=free.generator, aligner=by, mean_styles={})
+    generator = _beyond(free.generator, faithful.generator, further) if further else faithful.generator
+    return dataclasses.replace(faithful, generator=generator, free=free.generator, aligner=by, mean_styles={})
 
 
 def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int = ENLARGING, seed: int = 0) -> Model:
@@ -55,6 +62,14 @@ def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int =
     sample = growth.Sample(pictures, faithful.config.image_size, np.random.default_rng(seed))
     growth.fit_last_block(generator, free, sample, steps)
     return dataclasses.replace(faithful, generator=generator, free=None, aligner=free.aligner, mean_styles={})
+
+
+@torch.no_grad()
+def _beyond(free: Generator, faithful: Generator, further: float) -> Generator:
+    made = copy.deepcopy(faithful)
+    for weight, other in zip(made.parameters(), free.parameters(), strict=True):
+        weight.lerp_(other, -further)
+    return made
 
 
 def relative_distance(a: Model, b: Model) -> float:

@@ -44,6 +44,18 @@ def test_a_pair_is_the_faithful_model_with_a_choice() -> None:
     assert Translator(both, "cpu", "fp32").has_likeness
 
 
+def test_likeness_1_can_lie_further_than_the_faithful_model() -> None:
+    faithful = made(1)
+    free = near(faithful)
+    both = pair(free, faithful, 0.5)
+    assert both.free is free.generator and both.style_encoder is faithful.style_encoder
+    for weight, start, end in zip(*(g.parameters() for g in (both.generator, free.generator, faithful.generator)), strict=True):
+        torch.testing.assert_close(weight, start + 1.5 * (end - start))
+    for further in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match=r"further is .*; it has to be from 0 .* to 1"):
+            pair(free, faithful, further)
+
+
 def test_models_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"differ \(domains is \('a', 'c'\) and \('a', 'b'\)\); pair models of one training"):
         pair(made(1, domains=("a", "c")), made(2))
