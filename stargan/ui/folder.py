@@ -30,7 +30,7 @@ class Folder:
         self.seconds = seconds
         self._seen: dict[tuple[Path, int], float] = {}
         os.environ["GRADIO_TEMP_DIR"] = str(self.path)
-        atexit.register(shutil.rmtree, self.path, ignore_errors=True)
+        atexit.register(_remove, self.path)
         threading.Thread(target=self._sweep, daemon=True).start()
 
     def new(self, name: str) -> Path:
@@ -58,6 +58,15 @@ class Folder:
                     if now - found[key] >= self.seconds and path != self.path:
                         path.rmdir() if path.is_dir() else path.unlink()
         self._seen = found
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder into which threads may still be writing: their last files keep the first try from being the last."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.1)
 
 
 def _clear_up(base: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stargan.files import places
+from stargan.ui import folder
 from stargan.ui.folder import Folder
 
 KILLED = """
@@ -64,3 +65,20 @@ def test_files_go_after_their_time_whatever_the_clock_says(base: Path) -> None:
     folder.sweep(1001.0 + 2 * 3600)
     assert os.listdir(folder.path) == [".lock"], "empty folders are left"
     shutil.rmtree(folder.path)
+
+
+def test_what_is_written_while_the_folder_goes_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, removed = tmp_path / "kept", []
+    kept.mkdir()
+    remove = shutil.rmtree
+
+    def late(path: Path, **options: bool) -> None:
+        remove(path, **options)
+        if len(removed) < 2:
+            kept.mkdir()
+            (kept / "late.png").touch()
+        removed.append(path)
+
+    monkeypatch.setattr(shutil, "rmtree", late)
+    folder._remove(kept)
+    assert len(removed) == 3 and not kept.exists()
