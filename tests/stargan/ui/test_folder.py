@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from stargan.files import places
-from stargan.ui import folder
-from stargan.ui.folder import Folder
+from stargan.ui.folder import Folder, _remove
 
 KILLED = """
 import os, signal
@@ -80,5 +79,5 @@ def test_what_is_written_while_the_folder_goes_goes_too(tmp_path: Path, monkeypa
         removed.append(path)
 
     monkeypatch.setattr(shutil, "rmtree", late)
-    folder._remove(kept)
+    _remove(kept)
     assert len(removed) == 3 and not kept.exists()
