@@ -100,5 +100,4 @@ def tab(library: Library, model: gr.Dropdown, keep: float) -> None:
             f"{keep:g} minutes. Nothing about them is logged. What is uploaded on the Train tab is kept, until somebody removes it "
             "on that machine."
         )
-    quiet = QUIET | UNCHECKED
-    always_last(model.change, lambda name: _text(library.get(name)), model, text, **quiet)
+    always_last(model.change, lambda name: _text(library.get(name)), model, text, **QUIET, **UNCHECKED)

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-# Of a handler that nobody is to see at work. Whenever one of all that have run begins, goes on or ends, Gradio tells each output of
-# each, and searches the page for it: with those of the quiet ones, 25 ms of every move of the slider.
+# Of a handler that nobody is to see at work. Whenever one begins, goes on or ends, Gradio tells the outputs of all that have run,
+# and searches the page for each; those of quiet ones have nothing to show.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
 
 

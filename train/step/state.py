@@ -110,18 +110,14 @@ class State:
             found: list[Tensor] = self.features(image)
         return found
 
-    def heatmaps(self, image: Tensor) -> Tensor:
-        """Where the FAN sees landmarks in these images, (N, L, h, w)."""
-        assert self.fan is not None
-        found: Tensor = self.fan(image)
-        return found
+    def heatmaps(self, image: Tensor) -> Tensor | None:
+        """Where the FAN sees landmarks in these images, (N, L, h, w); None for a model without skips."""
+        return self.fan(image) if self.fan is not None else None
 
     def masks(self, image: Tensor) -> Masks | None:
         """The masks of these images, without gradient; None for a model without skips."""
-        if self.fan is None:
-            return None
         with torch.no_grad():
-            return face_masks(self.heatmaps(image))
+            return masks_of(self.heatmaps(image))
 
     def model(self, name: str) -> Model:
         """The averaged networks, as inference uses them, without the branches of source-only domains; they share memory with this
@@ -135,6 +131,12 @@ class State:
     def judge(self) -> Discriminator:
         """The discriminator without the branches of source-only domains; it shares memory with this state."""
         return _without_sources(self.discriminator, dataclasses.replace(self.config.model, domains=self.config.domains))
+
+
+@torch.no_grad()
+def masks_of(heatmaps: Tensor | None) -> Masks | None:
+    """The masks that these heatmaps come to, without gradient."""
+    return face_masks(heatmaps) if heatmaps is not None else None
 
 
 def _without_sources(net: Any, config: ModelConfig) -> Any:

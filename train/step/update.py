@@ -14,7 +14,7 @@ from train.step import losses
 from train.step.augment import diff_augment
 from train.step.batch import KINDS, Batch
 from train.step.content import content
-from train.step.state import Masks, State
+from train.step.state import Masks, State, masks_of
 
 BAD_STEPS = 10  # in a row, after which a run gives up
 
@@ -104,9 +104,11 @@ def _real(state: State, batch: Batch) -> tuple[Tensor, Tensor]:
     return torch.where(imitated[:, None, None, None], batch.x_real, batch.x_ref), torch.where(imitated, batch.y_org, batch.y_trg)
 
 
-def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Equation 5: adversarial, style, diversity and cycle losses; and those on content and by the discriminator on features, where
-    they have a weight."""
+def generator_loss(
+    state: State, batch: Batch, fake: Fake, kind: str, with_cycle: bool, heatmaps: Tensor | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 5: adversarial, style, diversity and cycle losses; and those on content, on landmarks and by the discriminator on
+    features, where they have a weight. heatmaps: what the FAN sees in the sources."""
     c = state.config
     with state.autocast():
         seen = _augment(state, fake.image, batch, kind, 2)
@@ -118,11 +120,12 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
         ds = losses.diversity(fake.image, other)
         loss = adv + c.lambda_sty * sty - state.lambda_ds * ds
         log = {"adv": adv, "sty": sty, "ds": ds}
+        found = state.heatmaps(fake.image) if c.lambda_lmk else None
         if with_cycle:
             # The style encoder learns from latent-guided updates only.
             with torch.set_grad_enabled(kind == "latent"):
                 back_style = state.style_encoder(batch.x_real, batch.y_org)
-            back = translate(state, fake.image, back_style, state.masks(fake.image))
+            back = translate(state, fake.image, back_style, masks_of(found) if found is not None else state.masks(fake.image))
             log["cyc"] = losses.cycle(batch.x_real, back.image)
             loss = loss + c.lambda_cyc * c.cyc_every * log["cyc"]
         if state.features is not None and c.lambda_con:
@@ -130,8 +133,8 @@ def generator_loss(state: State, batch: Batch, fake: Fake, kind: str, with_cycle
             weight = fake.image.new_tensor(c.con_weights)[batch.y_trg] if c.con_weights else None
             log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale), weight)
             loss = loss + c.lambda_con * log["con"]
-        if c.lambda_lmk:
-            log["lmk"] = losses.landmarks(state.heatmaps(batch.x_real).float(), state.heatmaps(fake.image).float())
+        if found is not None and heatmaps is not None:
+            log["lmk"] = losses.landmarks(heatmaps.float(), found.float())
             loss = loss + c.lambda_lmk * log["lmk"]
     if state.projected is not None:
         log["proj"] = losses.adversarial(_branch(state.projected(state.look(seen)), batch.y_trg), real=True)
@@ -190,7 +193,9 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
     # and its encoder's part the other kind as well; but not where the graphs of all parts would have to wait in memory.
     shared = c.accumulate == 1 and not warming_up
     with state.autocast():
-        masks = [state.masks(chunk.x_real) for chunk in chunks]
+        with torch.no_grad():
+            heatmaps = [state.heatmaps(chunk.x_real) for chunk in chunks]
+        masks = [masks_of(found) for found in heatmaps]
         with torch.set_grad_enabled(shared):
             first = [
                 translate(state, chunk.x_real, _style(state, chunk, kinds[0]), m) for chunk, m in zip(chunks, masks, strict=True)
@@ -210,11 +215,11 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
             yield loss, log
 
     def translated(kind: str) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        for chunk, fake, m in zip(chunks, first, masks, strict=True):
+        for chunk, fake, seen, m in zip(chunks, first, heatmaps, masks, strict=True):
             if not shared or kind != kinds[0]:
                 with state.autocast():
                     fake = translate(state, chunk.x_real, _style(state, chunk, kind), m)
-            yield generator_loss(state, chunk, fake, kind, with_cycle)
+            yield generator_loss(state, chunk, fake, kind, with_cycle, seen)
 
     log: dict[str, Tensor] = {}
     for kind in kinds:
