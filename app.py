@@ -19,6 +19,8 @@ from train import ui as train
 share_freed_memory()
 # Where this is imported, the command line is somebody else's.
 arguments = ui.settings(None if __name__ == "__main__" else [])
+if __name__ == "__main__":
+    ui.check_address(arguments)
 training = Path(arguments.data) if arguments.train else None
 demo = ui.build(
     arguments.model,
@@ -48,6 +50,5 @@ if __name__ == "__main__":
         )
     except OSError as error:
         # What Gradio raises where no port is free, with advice for programmers, or an address is not this machine's.
-        why = "it is taken, or no address of this machine" if "empty port" in str(error) else error
-        where = f"{arguments.host}:{arguments.port or 7860}"
-        raise SystemExit(f"app.py: cannot listen on {where} ({why}); choose another --port or --host") from None
+        why = "it is taken, or no address of this machine" if "empty port" in str(error) else str(error)
+        raise ui.cannot_listen(arguments, why) from None

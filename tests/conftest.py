@@ -20,10 +20,11 @@ from fileserver import DATA, FileServer
 from material import portrait
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
-# Files of tests/browser by what they need; the longest first, and the second page about as long as those that are tests' own.
+# Files of tests/browser by what they need, each line about as long as the others.
 PAGES = {
     "a page": (),  # all others
-    "a second page": ("test_axe.py", "test_endpoints.py", "test_firefox.py", "test_live.py", "test_phone.py", "test_train_tab.py"),
+    "a second page": ("test_boxes.py", "test_feel.py", "test_main_view.py"),
+    "a third page": ("test_axe.py", "test_endpoints.py", "test_firefox.py", "test_live.py", "test_phone.py", "test_train_tab.py"),
     "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py"),
 }
 

@@ -21,13 +21,13 @@ from stargan.ui.leaving import Sessions
 from stargan.ui.library import Library
 from stargan.ui.live import Live
 from stargan.ui.photograph import Photograph
-from stargan.ui.settings import settings
+from stargan.ui.settings import cannot_listen, check_address, settings
 from stargan.ui.source import Source, examples
 from stargan.ui.translate import Translate
 from stargan.ui.way import Way
 from stargan.ui.work import Work
 
-__all__ = ["CSS", "THEME", "build", "guard", "settings"]
+__all__ = ["CSS", "THEME", "build", "cannot_listen", "check_address", "guard", "settings"]
 
 HEADING = "# StarGAN v2\nA portrait in another domain and style: choose two, and drag between them."
 CSS = Path(__file__).with_name("style.css")

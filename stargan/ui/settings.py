@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from collections.abc import Sequence
 
 from stargan import zoo
@@ -46,3 +47,17 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
     if found.auth and ":" not in found.auth:
         parser.error("--auth needs a name and a password with a colon between them")
     return found
+
+
+def check_address(arguments: argparse.Namespace) -> None:
+    """Tries whether the address can be listened on, before models are loaded for it; SystemExit with a sentence where it cannot."""
+    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
+    try:
+        socket.create_server((arguments.host, arguments.port), family=family).close()
+    except OSError as error:
+        raise cannot_listen(arguments, error.strerror or str(error)) from None
+
+
+def cannot_listen(arguments: argparse.Namespace, why: str) -> SystemExit:
+    where = f"{arguments.host}:{arguments.port or 7860}"
+    return SystemExit(f"app.py: cannot listen on {where} ({why}); choose another --port or --host")

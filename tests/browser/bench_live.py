@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
-from served import launched, opened, served
-from test_live import FAKE, FRAMES, film, live
+from served import opened, served, with_camera
+from test_live import FRAMES, live
 
 from stargan import zoo
 
@@ -36,9 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     flags = ["--model", arguments.model, *(["--no-compile"] if arguments.no_compile else [])]
     with tempfile.TemporaryDirectory() as work, served(Path(work), *flags) as (url, _), sync_playwright() as playwright:
-        camera = launched(
-            playwright.chromium, *FAKE, f"--use-file-for-fake-video-capture={film(Path(work) / 'camera.mjpeg')}"
-        )  # fmt: skip
+        camera = with_camera(playwright.chromium, Path(work))
         if not arguments.no_compile:
             opened(camera, url).wait_for_timeout(WARM)
         pages = [live(camera, url) for _ in range(arguments.visitors)]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gauge import files
 from PIL import Image
-from served import launched, ready, served, visitor
+from served import Open, launched, ready, served, visitor, with_camera
 from skimage import data
 
 from stargan.files import checkpoint, places
@@ -48,6 +49,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    """A page without training, as it is open to others."""
+    folder = tmp_path_factory.mktemp("open")
+    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
+        yield Open(url, folder / "log", folder / "kept")
+        process.terminate()
+        process.wait(timeout=30)
+        assert not files(folder / "kept"), "uploads and results outlive the page"
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A Chromium; where there is none, a skip, or a failure under REQUIRE_BROWSER=1."""
     from playwright.sync_api import Error, sync_playwright
@@ -61,6 +73,14 @@ def browser() -> Iterator[Any]:
             pytest.skip(str(error))
         yield found
         found.close()
+
+
+@pytest.fixture(scope="session")
+def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium with a camera."""
+    found = with_camera(browser.browser_type, tmp_path_factory.mktemp("camera"))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,11 @@ import numpy as np
 SHOWN = {"memory": "MB", "threads": "threads", "handles": "handles", "kept": "MB of files"}
 
 
+def files(folder: Path) -> list[Path]:
+    """The files below a folder in which others come and go meanwhile; `Path.rglob` fails where a folder goes."""
+    return [Path(root, name) for root, _, names in os.walk(folder) for name in names if name != ".lock"]
+
+
 @dataclass
 class Gauge:
     """Samples of a process and of its folder. Times in minutes."""
@@ -24,7 +29,7 @@ class Gauge:
     samples: list[dict[str, float]] = field(default_factory=list)
 
     def files(self) -> list[Path]:
-        return [path for path in self.folder.rglob("*") if path.is_file() and path.name != ".lock"]
+        return files(self.folder)
 
     def busy(self) -> float:
         """Seconds of processor time so far."""

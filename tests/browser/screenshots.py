@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
-from served import launched, opened, served, to_tab
-from test_clip_tab import film as clip
-from test_live import FAKE, FRAMES
-from test_live import film as moving
+from served import opened, served, to_tab, with_camera
+from test_clip_tab import film
+from test_live import FRAMES
 
 SCREENS = {"desktop": (1280, 900), "tablet": (768, 1024), "phone": (375, 812)}
 
@@ -47,9 +46,8 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work, served(Path(work), "--no-compile") as (address, _), sync_playwright() as playwright:
-        camera = moving(Path(work) / "camera.mjpeg")
-        clip(Path(work) / "clip.mp4", 10)
-        browser = launched(playwright.chromium, *FAKE, f"--use-file-for-fake-video-capture={camera}")
+        film(Path(work) / "clip.mp4", 10)
+        browser = with_camera(playwright.chromium, Path(work))
         for screen, (width, height) in SCREENS.items():
             for theme in ("light", "dark"):
                 page = opened(browser, address, width, height, theme)

@@ -15,11 +15,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL import Image
 from safetensors import safe_open
+from skimage import data
 
 from stargan import zoo
 from stargan.files import places
@@ -38,6 +40,14 @@ WAIT = 90_000  # ms
 with safe_open(places.weights() / zoo.DEFAULT / "model.safetensors", "pt") as file:
     SIDE: int = json.loads(file.metadata()["config"])["image_size"]  # px, of what the bundled model makes
     LIKENESS = any(key.startswith("free.") for key in file.keys())  # noqa: SIM118 (not a dict); whether it has the choice
+
+
+class Open(NamedTuple):
+    """A page that is open to others: its address, its log, and the folder of uploads and results."""
+
+    url: str
+    log: Path
+    kept: Path
 
 
 @contextlib.contextmanager
@@ -79,12 +89,52 @@ def launched(chromium: Any, *flags: str) -> Any:
     return chromium.launch(executable_path=None if own else system, args=[*FLAGS, *flags])
 
 
-def visitor(browser: Any) -> Any:
+def with_camera(chromium: Any, folder: Path) -> Any:
+    """A Chromium with a camera that sees a face going to and fro; folder: for its film."""
+    path = folder / "camera.mjpeg"  # JPEGs in a row
+    astronaut = Image.fromarray(data.astronaut()).resize((480, 480))
+    with path.open("wb") as file:
+        for i in range(16):
+            frame = Image.new("RGB", (640, 480), (80, 90, 100))
+            frame.paste(astronaut, (40 + 10 * min(i, 16 - i), 0))
+            frame.save(file, "JPEG", quality=90)
+    flags = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={path}"
+    return launched(chromium, *flags)
+
+
+# What each page has asked for and not yet got: calls, what the server sends of them, uploads.
+WAITED_FOR: WeakKeyDictionary[Any, set[Any]] = WeakKeyDictionary()
+
+
+def visitor(browser: Any, **options: Any) -> Any:
     """A new visitor, as a context of the browser: its pages have its cookie, and what it has fetched already."""
-    context = browser.new_context(accept_downloads=True)
+    context = browser.new_context(accept_downloads=True, **options)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(60_000)
+    context.on("page", watch)
     return context
+
+
+def watch(page: Any) -> None:
+    """Notes from now on what a page waits for."""
+    waited_for = WAITED_FOR.setdefault(page, set())
+    asked = ("/gradio_api/queue/", "/gradio_api/upload")
+    page.on("request", lambda request: waited_for.add(request) if any(part in request.url for part in asked) else None)
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: waited_for.discard(request))
+
+
+def quiet(page: Any, seconds: float, patience: float = WAIT / 1000) -> bool:
+    """Whether the page comes to a time, within `patience` seconds, in which it neither asks for anything nor waits for anything."""
+    deadline = time.monotonic() + patience
+    since = None
+    while since is None or time.monotonic() - since < seconds:
+        if time.monotonic() > deadline:
+            return False
+        page.wait_for_timeout(50)
+        page.evaluate("0")  # it has done what was due
+        since = None if WAITED_FOR[page] else since or time.monotonic()
+    return True
 
 
 def ready(context: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
@@ -102,12 +152,8 @@ def opened(browser: Any, address: str, width: int = 1280, height: int = 900, the
 
 
 def still(page: Any) -> None:
-    """Waits until no control was switched on or off for a second, and no colour is on its way to another."""
-    controls = "[...document.querySelectorAll('button, input')].map(e => +e.disabled).join('')"
-    before, now = None, page.evaluate(controls)
-    while now != before:
-        page.wait_for_timeout(1000)
-        before, now = now, page.evaluate(controls)
+    """Waits until the page waits for nothing, and no colour is on its way to another."""
+    quiet(page, 0.3, patience=10)
     moving = "document.getAnimations().filter(a => a instanceof CSSTransition)"
     page.evaluate(f"Promise.all({moving}.map(a => a.finished.catch(() => 0)))")
 
@@ -149,14 +195,11 @@ def source(page: Any, box: str = RESULT) -> str:
     return str(image.get_attribute("src"))
 
 
-def settled(page: Any, box: str = RESULT, wait: int = 1500) -> np.ndarray:
-    """The picture that stays when nothing comes any more for `wait` ms."""
-    url = source(page, box)
-    while True:
-        page.wait_for_timeout(wait)
-        if (now := source(page, box)) == url:
-            return pixels(page, url)
-        url = now
+def settled(page: Any, box: str = RESULT, seconds: float = 1.0) -> np.ndarray:
+    """The picture that is there once the page has waited for nothing for so long: longer than it takes until what follows a picture
+    that stays is asked for."""
+    assert quiet(page, seconds), "the page still waits for something"
+    return pixels(page, source(page, box))
 
 
 def becomes(page: Any, wanted: np.ndarray, within: float, box: str = RESULT) -> bool:
@@ -171,12 +214,10 @@ def becomes(page: Any, wanted: np.ndarray, within: float, box: str = RESULT) -> 
 def after(page: Any, change: Any, box: str = RESULT) -> np.ndarray:
     """The picture that stays in a box after a change, which is another one than before."""
     before = page.locator(box).first.get_attribute("src") if page.locator(box).count() else None
-    start = time.monotonic()
     change()
     page.wait_for_function(
         "([box, before]) => { const i = document.querySelector(box); return i && i.src && i.src !== before }",
         arg=[box, before],
         timeout=WAIT,
     )
-    # A second one would not take much longer than the first, however busy the machine is.
-    return settled(page, box, int(min(max(1500 * (time.monotonic() - start), 600), 5000)))
+    return settled(page, box, 0.3)

@@ -229,6 +229,7 @@ async def visits(browser: Browser, url: str, number: int, folder: Path, model: M
             except (Error, ValueError, OSError) as error:
                 if not stop.is_set():
                     book.faults.append(f"visitor {number}, {act.__name__}: {' '.join(str(error).split())[:200]}")
+                    print(book.faults[-1], file=sys.stderr, flush=True)
                 break
             await asyncio.sleep(random.uniform(0, 2))
         await context.close()

@@ -15,21 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gauge import files
 from gradio_client import Client, handle_file
 from served import PATIENCE, after, opened, served, source, upload
+from test_live import live
 
 from stargan.files import places
 
-Kept = tuple[Any, Path, int]
+Kept = tuple[Any, str, Path, int]
 
 
 @pytest.fixture(scope="module")
 def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    """A visitor's page that keeps for a minute, just after something of everything was made there; the folder of what it keeps, and
-    how many files lay there before."""
+    """A visitor's page on a Space that keeps for a minute and stops a camera after four seconds, just after something of
+    everything was made there; its address, the folder of what it keeps, and how many files lay there before."""
     folder = tmp_path_factory.mktemp("alone")
     kept = folder / "kept"
-    with served(folder, "--no-compile", "--keep", "1", GRADIO_TEMP_DIR=str(kept)) as (url, _):
+    flags = ("--no-compile", "--keep", "1", "--live", "4")
+    with served(folder, *flags, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
         before = count(kept)
         page = opened(browser, url)
         after(page, lambda: upload(page, portrait_file))
@@ -37,19 +40,30 @@ def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFac
         page.get_by_role("button", name="Make video").click()
         page.locator("#movie video").wait_for(state="attached")
         page.locator("#movie video").evaluate("video => { video.autoplay = false; video.pause() }")
-        yield page, kept, before
+        yield page, url, kept, before
         page.context.close()
     log = (folder / "log").read_text()
-    assert url in log and portrait_file.stem not in log, "what was uploaded is in the log"
+    assert url.rpartition(":")[2] in log and portrait_file.stem not in log, "what was uploaded is in the log"
 
 
 def count(kept: Path) -> int:
-    return sum(p.is_file() for p in kept.rglob("*"))
+    return len(files(kept))
 
 
 def test_uploads_and_results_are_kept_for_a_while(made: Kept) -> None:
-    _, kept, before = made
+    *_, kept, before = made
     assert count(kept) > before + 2
+
+
+def test_nobody_has_models_fetched_to_a_public_page(made: Kept) -> None:
+    assert made[0].get_by_role("button", name="Get another model").count() == 0
+
+
+def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:
+    page = live(camera, made[1])
+    page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
+    assert page.get_by_role("button", name="Start the camera").is_enabled()
+    page.context.close()
 
 
 def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
@@ -94,7 +108,7 @@ def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
 
 def test_uploads_and_results_are_deleted_after_a_while(made: Kept) -> None:
     """The last one here: the while goes by during the others."""
-    page, kept, before = made
+    page, _, kept, before = made
     deadline = time.monotonic() + 120
     while count(kept) > before and time.monotonic() < deadline:
         page.wait_for_timeout(1000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from served import RESULT, after, settled, upload
+from served import RESULT, after, quiet, settled, upload
 from skimage import data
 
 from stargan.ui.source import EXAMPLES
@@ -34,25 +34,6 @@ def empty(page: Any, box: str) -> None:
     page.locator(f"{box} input[type=file]").first.wait_for(state="attached")
 
 
-def rests(page: Any) -> bool:
-    """Whether the page comes to a time in which it calls the server no more; what it still asks for, printed, where it does not."""
-    made: list[str] = []
-
-    def count(request: Any) -> None:
-        if "/queue/join" in request.url:
-            made.append(str(request.post_data)[:500])
-
-    page.on("request", count)
-    for _ in range(10):
-        made.clear()
-        page.wait_for_timeout(4000)
-        if not made:
-            break
-    page.remove_listener("request", count)
-    print(*made, sep="\n")
-    return not made
-
-
 def test_nothing_of_what_is_no_picture_stays_in_the_source(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     for path, sentence in broken(tmp_path).items():
         after(page, lambda: upload(page, portrait_file))
@@ -63,14 +44,14 @@ def test_nothing_of_what_is_no_picture_stays_in_the_source(page: Any, portrait_f
             page.locator("#status").get_by_text(sentence).wait_for()
         assert not page.locator(RESULT).is_visible()
         # It is said for as long as the box is empty, and whoever goes on is told why there is nothing.
-        page.wait_for_timeout(2000)
+        assert quiet(page, 1)
         for place in ("#source-note", "#status"):
             assert sentence in page.locator(place).inner_text()
         page.get_by_role("button", name="Download PNG").click()
         page.locator(".toast-body").get_by_text(sentence).first.wait_for()
     after(page, lambda: upload(page, portrait_file))
     assert page.locator("#source-note").inner_text().strip() == ""
-    assert rests(page)
+    assert quiet(page, 2)
 
 
 @pytest.mark.parametrize("end", ["b", "c"])
@@ -89,10 +70,10 @@ def test_nothing_of_what_is_no_picture_stays_in_a_reference(page: Any, tmp_path:
         upload(page, path, box)
         page.locator("#status").get_by_text(sentence).wait_for()
         empty(page, box)
-        page.wait_for_timeout(2000)
+        assert quiet(page, 1)
         assert sentence in page.locator("#status").inner_text() and not page.locator(RESULT).is_visible()
     after(page, lambda: upload(page, reference, box))
-    assert rests(page)
+    assert quiet(page, 2)
 
 
 @pytest.mark.parametrize("name", ["portrait.tiff", "portrait.heic", "heic.jpg"])
@@ -105,4 +86,4 @@ def test_what_browsers_cannot_show_is_shown_in_every_box(page: Any, tmp_path: Pa
             page.locator("#kind-a").get_by_label("Reference").check()
         after(page, lambda box=box: upload(page, path, box))
         page.wait_for_function("box => document.querySelector(`${box} img`)?.naturalWidth == 512", arg=box, timeout=60_000)
-    assert rests(page)
+    assert quiet(page, 2)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import RESULT, WAIT, after, becomes, ready, settled, to_tab, upload
+from served import RESULT, WAIT, after, becomes, ready, settled, to_tab, upload, visitor
 from test_clip_tab import film, frames
 from test_live import FRAMES
 from test_main_view import FIRST, difference
@@ -89,13 +89,13 @@ def test_it_is_in_link_and_zip(browser: Any, page: Any, twins: str) -> None:
     made = after(page, lambda: set_to(page, "0.25"))
     page.get_by_role("button", name="Link to this style").click()
     page.wait_for_function("document.querySelector('#link textarea, #link input')?.value.includes('likeness=0.25')")
-    other = browser.new_page()
+    other = visitor(browser).new_page()
     other.goto(page.locator("#link textarea, #link input").input_value())
     other.wait_for_function("document.querySelector('#likeness input[type=range]')?.value == '0.25'", timeout=WAIT)
     other.wait_for_function(f"document.querySelector('{RESULT}')?.naturalWidth == {SIZE}", timeout=WAIT)
     assert other.locator("#model input").input_value() == twins and other.get_by_text("not in the list").count() == 0
     assert becomes(other, made, 1)
-    other.close()
+    other.context.close()
     with page.expect_download() as caught:
         page.get_by_role("button", name="All so far as zip").click()
     with zipfile.ZipFile(caught.value.path()) as file:

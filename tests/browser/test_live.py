@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from PIL import Image
-from served import launched, opened, served, to_tab
-from skimage import data
+from served import opened, to_tab
 
-FAKE = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 FRAMES = "Number(document.querySelector('#live [data-frames]')?.dataset.frames || 0)"
-
-
-def film(path: Path) -> Path:
-    """A face that goes to and fro, as Chromium's fake camera takes it: JPEGs in a row."""
-    astronaut = Image.fromarray(data.astronaut()).resize((480, 480))
-    with path.open("wb") as file:
-        for i in range(16):
-            frame = Image.new("RGB", (640, 480), (80, 90, 100))
-            frame.paste(astronaut, (40 + 10 * min(i, 16 - i), 0))
-            frame.save(file, "JPEG", quality=90)
-    return path
-
-
-@pytest.fixture(scope="module")
-def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Chromium with that camera."""
-    path = film(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
-    found = launched(browser.browser_type, *FAKE, f"--use-file-for-fake-video-capture={path}")
-    yield found
-    found.close()
 
 
 def live(browser: Any, address: str) -> Any:
@@ -113,11 +87,3 @@ def test_a_camera_that_is_refused_or_missing_or_vanishes_is_said(browser: Any, c
     page.get_by_role("button", name="Start the camera").click()
     more_frames(page, 1)
     page.context.close()
-
-
-def test_it_stops_after_its_time(camera: Any, tmp_path: Path) -> None:
-    with served(tmp_path, "--no-compile", "--live", "4") as (url, _):
-        page = live(camera, url)
-        page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
-        assert page.get_by_role("button", name="Start the camera").is_enabled()
-        page.context.close()

@@ -70,10 +70,3 @@ def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, po
         page.locator("#domain-a label", has_text="dog").wait_for()
         assert after(page, lambda: upload(page, portrait_file)).shape == (64, 64, 3)
         page.context.close()
-
-
-def test_nobody_has_models_fetched_to_a_public_page(browser: Any, tmp_path: Path) -> None:
-    with served(tmp_path, "--no-compile", SPACE_ID="someone/space") as (url, _):
-        page = opened(browser, url)
-        assert page.get_by_role("button", name="Get another model").count() == 0
-        page.context.close()

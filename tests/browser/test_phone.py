@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from served import ready, to_tab
+from served import quiet, ready, to_tab, visitor
 
 TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
 
 
 @pytest.fixture
 def phone(browser: Any, address: str) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
+    context = visitor(browser, viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(address)
     page.locator("#result .after img").wait_for()
-    page.wait_for_timeout(500)
+    quiet(page, 0.3)
     yield page
     context.close()
 

@@ -9,31 +9,20 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gauge import files
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import after, opened, served, to_tab, upload
+from served import Open, after, opened, to_tab, upload
 from skimage import data
 
 from stargan.files import places
 
 NAME, SAID = "holiday-in-secretville", "SECRETVILLE"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Path]]:
-    """A page without training: its address, its log, and the folder of its uploads."""
-    folder = tmp_path_factory.mktemp("page")
-    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
-        yield url, folder / "log", folder / "kept"
-        process.terminate()
-        process.wait(timeout=30)
-        assert not [p for p in (folder / "kept").rglob("*") if p.is_file()], "uploads and results outlive the page"
 
 
 def photograph(folder: Path, pixels: np.ndarray | None = None) -> Path:
@@ -58,12 +47,12 @@ def translated(client: Client, picture: Path) -> Any:
     )  # fmt: skip
 
 
-def test_neither_results_nor_the_log_tell_of_an_upload(page: tuple[str, Path, Path], tmp_path: Path) -> None:
-    url, log, kept = page
+def test_neither_results_nor_the_log_tell_of_an_upload(open_page: Open, tmp_path: Path) -> None:
+    url, log, kept = open_page
     picture, broken = photograph(tmp_path), tmp_path / f"{NAME}-2.jpg"
     broken.write_bytes(picture.read_bytes()[:5000])
     client = Client(url, verbose=False)
-    before = {p for p in kept.rglob("*") if p.is_file()}
+    before = set(files(kept))
     assert NAME not in str(translated(client, picture))
     given = handle_file(str(picture))
     for ask, name in (({"sources": [given]}, "/grid"), ({"source": given}, "/strip"), ({"source": given}, "/interpolate")):
@@ -71,13 +60,13 @@ def test_neither_results_nor_the_log_tell_of_an_upload(page: tuple[str, Path, Pa
     assert NAME not in str(client.predict(source=given, seconds=0.2, api_name="/video"))
     with pytest.raises(Exception, match="broken"):
         translated(client, broken)
-    made = [p for p in kept.rglob("*") if p.is_file() and p not in before and NAME not in p.name]
+    made = [p for p in files(kept) if p not in before and NAME not in p.name]
     assert {p.suffix for p in made} == {".png", ".mp4"} and not any(tells(p.read_bytes()) for p in made)
     assert NAME not in log.read_text()
 
 
-def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(page: tuple[str, Path, Path], browser: Any, tmp_path: Path) -> None:
-    visitor = opened(browser, page[0])
+def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(open_page: Open, browser: Any, tmp_path: Path) -> None:
+    visitor = opened(browser, open_page.url)
     after(visitor, lambda: upload(visitor, photograph(tmp_path)))
     visitor.get_by_role("button", name="Link to this style").click()
     visitor.wait_for_function("document.querySelector('#link textarea, #link input')?.value.includes('strength=')")
@@ -89,23 +78,23 @@ def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(page: tuple[str,
         assert NAME not in download.value.suggested_filename and not tells(content)
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert file.namelist() and not any(tells(file.read(name)) for name in file.namelist())
-    assert page[1].read_text() and NAME not in page[1].read_text()
+    assert open_page.log.read_text() and NAME not in open_page.log.read_text()
     visitor.context.close()
 
 
 def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
-    page: tuple[str, Path, Path], browser: Any, tmp_path: Path
+    open_page: Open, browser: Any, tmp_path: Path
 ) -> None:
-    visitor, other = opened(browser, page[0]), opened(browser, page[0])
+    visitor, other = opened(browser, open_page.url), opened(browser, open_page.url)
     picture = photograph(tmp_path, data.astronaut()[:, ::-1])  # which nobody else has uploaded
     after(visitor, lambda: upload(visitor, picture))
     with visitor.expect_download() as download:
         visitor.get_by_role("button", name="Download PNG").click()
-    uploaded = next(p for p in page[2].rglob(picture.name) if p.read_bytes() == picture.read_bytes())
+    uploaded = next(p for p in files(open_page.kept) if p.name == picture.name and p.read_bytes() == picture.read_bytes())
     name = download.value.suggested_filename  # what is kept for the zip is told to nobody
-    saved = next(p for p in page[2].rglob(name) if p.read_bytes() == Path(download.value.path()).read_bytes())
+    saved = next(p for p in files(open_page.kept) if p.name == name and p.read_bytes() == Path(download.value.path()).read_bytes())
     for path in (uploaded, saved):
-        address = f"{page[0]}/gradio_api/file={path}"
+        address = f"{open_page.url}/gradio_api/file={path}"
         assert visitor.request.get(address).body() == path.read_bytes()
         assert other.request.get(address).status == 403
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -113,15 +102,15 @@ def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
     # Nor can they have it worked on, which would show it.
     told = {"path": str(uploaded), "meta": {"_type": "gradio.FileData"}}
     asked = {"data": [told], "fn_index": 0, "session_hash": "other"}
-    join, kind = f"{page[0]}/gradio_api/queue/join", {"Content-Type": "application/json"}
+    join, kind = f"{open_page.url}/gradio_api/queue/join", {"Content-Type": "application/json"}
     assert other.request.post(join, data=json.dumps(asked), headers=kind).status == 403
     assert visitor.request.post(join, data=json.dumps(asked), headers=kind).status != 403
     for one in (visitor, other):
         one.context.close()
 
 
-def test_no_other_file_of_the_machine_is_given_out(page: tuple[str, Path, Path]) -> None:
-    url, log, kept = page
+def test_no_other_file_of_the_machine_is_given_out(open_page: Open) -> None:
+    url, log, kept = open_page
     mine = kept.parent / "mine.png"
     mine.write_bytes(b"private")
     for path in ("/etc/passwd", str(log), str(mine), str(places.ROOT / "app.py"), f"{kept}/../mine.png"):
@@ -130,8 +119,8 @@ def test_no_other_file_of_the_machine_is_given_out(page: tuple[str, Path, Path])
         assert refused.value.code == 403
 
 
-def test_an_upload_that_is_too_large_is_refused(page: tuple[str, Path, Path]) -> None:
-    url, _, kept = page
+def test_an_upload_that_is_too_large_is_refused(open_page: Open) -> None:
+    url, _, kept = open_page
     head = b'--xxxx\r\nContent-Disposition: form-data; name="files"; filename="large.bin"\r\n\r\n'
     request = urllib.request.Request(
         f"{url}/gradio_api/upload",
@@ -142,13 +131,13 @@ def test_an_upload_that_is_too_large_is_refused(page: tuple[str, Path, Path]) ->
         urllib.request.urlopen(request)
     assert refused.value.code == 413
     deadline = time.monotonic() + 10
-    while (left := [p for p in kept.rglob("*") if p.is_file() and p.stat().st_size > 2**20]) and time.monotonic() < deadline:
+    while (left := [p for p in files(kept) if p.stat().st_size > 2**20]) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left, "half an upload is kept"
 
 
-def test_training_can_be_switched_off(page: tuple[str, Path, Path], browser: Any) -> None:
-    visitor = opened(browser, page[0])
+def test_training_can_be_switched_off(open_page: Open, browser: Any) -> None:
+    visitor = opened(browser, open_page.url)
     to_tab(visitor, "Train")
     visitor.get_by_text("Training is switched off on this page").wait_for()
     assert visitor.get_by_role("button", name="Start training").count() == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from served import RESULT, SIDE, WAIT, after, becomes, pixels, ready, settled, source
+from served import RESULT, SIDE, WAIT, after, becomes, pixels, ready, settled, source, visitor
 
 
 def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
@@ -39,7 +39,8 @@ def test_it_is_as_large_as_fits_at_whole_multiples(regular: Any, address: str, w
 
 def test_it_is_downloaded_as_png_and_all_as_zip(page: Any) -> None:
     settled(page)
-    second = after(page, lambda: page.get_by_role("button", name="Next style B").click())
+    after(page, lambda: page.get_by_role("button", name="Next style B").click())
+    second = settled(page)
     with page.expect_download() as caught:
         page.get_by_role("button", name="Download PNG").click()
     with Image.open(caught.value.path()) as picture:
@@ -64,7 +65,7 @@ def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str
     page.wait_for_function(f"{written}.includes('x=0.8') && {written}.includes('orc%3A11')")
     made = settled(page)
     link = page.locator("#link textarea, #link input").input_value()
-    other = browser.new_page()
+    other = visitor(browser).new_page()
     other.goto(link)
     other.wait_for_function("document.querySelector('#seed-b input')?.value == '11'")
     assert becomes(other, made, 2.5)  # both are compressed
@@ -75,7 +76,7 @@ def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str
     assert other.locator("#domain-a input:checked").input_value() == "cat"
     other.wait_for_function(f"document.querySelector('{RESULT}')?.naturalWidth == 64", timeout=WAIT)
     assert settled(other).shape == (64, 64, 3)
-    other.close()
+    other.context.close()
 
 
 def test_it_is_used_as_style_and_as_source(page: Any) -> None:

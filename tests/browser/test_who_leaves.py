@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
+from gauge import files
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import opened, served, to_tab
+from served import Open, opened, to_tab
 from skimage import data
 
 from stargan.media import video
@@ -18,8 +18,8 @@ from stargan.media import video
 FRAMES = 600
 
 
-def found(kept: Path, pattern: str) -> list[Path]:
-    return [path for path in kept.rglob(pattern) if path.is_file()]
+def found(kept: Path, pattern: str) -> set[Path]:
+    return {path for path in files(kept) if path.match(pattern)}
 
 
 def until_it_ends(kept: Path) -> None:
@@ -30,16 +30,9 @@ def until_it_ends(kept: Path) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The address of a page of its own, and the folder of what it keeps."""
-    folder = tmp_path_factory.mktemp("leaving")
-    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, _):
-        yield url, folder / "kept"
-
-
-def test_the_clip_of_who_leaves_is_given_up(browser: Any, page: tuple[str, Path], tmp_path: Path) -> None:
-    url, kept = page
+def test_the_clip_of_who_leaves_is_given_up(browser: Any, open_page: Open, tmp_path: Path) -> None:
+    url, _, kept = open_page
+    before = found(kept, "stargan.mp4")
     face = Image.fromarray(data.astronaut()).resize((256, 256))
     video.write(tmp_path / "clip.mp4", [face] * FRAMES, 10)
     visitor = opened(browser, url)
@@ -51,11 +44,12 @@ def test_the_clip_of_who_leaves_is_given_up(browser: Any, page: tuple[str, Path]
     assert found(kept, "*.part")
     visitor.context.close()
     until_it_ends(kept)
-    assert not found(kept, "stargan.mp4"), "all frames were made for nobody"
+    assert found(kept, "stargan.mp4") == before, "all frames were made for nobody"
 
 
-def test_the_video_of_a_program_that_ends_is_given_up(page: tuple[str, Path], portrait_file: Path) -> None:
-    url, kept = page
+def test_the_video_of_a_program_that_ends_is_given_up(open_page: Open, portrait_file: Path) -> None:
+    url, _, kept = open_page
+    before = found(kept, "stargan.mp4")
     client = Client(url, verbose=False)
     way = ", ".join(str(seed) for seed in range(14))
     client.submit(source=handle_file(str(portrait_file)), way=way, seconds=5.0, loop=True, api_name="/video")
@@ -65,4 +59,4 @@ def test_the_video_of_a_program_that_ends_is_given_up(page: tuple[str, Path], po
         time.sleep(0.05)
     client.close()
     until_it_ends(kept)
-    assert not found(kept, "stargan.mp4"), "all frames were made for nobody"
+    assert found(kept, "stargan.mp4") == before, "all frames were made for nobody"

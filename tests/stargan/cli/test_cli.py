@@ -115,6 +115,8 @@ def test_help_and_package_need_no_heavy_imports(tmp_path):
         "assert not {'torch', 'gradio', 'face_alignment', 'cv2', 'av'} & set(sys.modules)\n"
         "import stargan.files.checkpoint, stargan.zoo, stargan.translate\n"
         "assert not {'gradio', 'face_alignment'} & set(sys.modules)\n"
+        "stargan.zoo.load(stargan.zoo.DEFAULT)\n"
+        "assert 'torch._dynamo' not in sys.modules, 'PyTorch has loaded its compiler'\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
     result = subprocess.run(
