@@ -52,12 +52,14 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project without what was made in it."""
+    """The project without what was made in it, and with three examples."""
     root = tmp_path_factory.mktemp("clone")
     for name in ("stargan", "train", "weights", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("app.py", "requirements.txt", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, root)
+    for path in sorted((root / "stargan" / "ui" / "examples").glob("*.webp"))[3:]:
+        path.unlink()
     return root
 
 

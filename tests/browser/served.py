@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -102,8 +103,28 @@ def with_camera(chromium: Any, folder: Path) -> Any:
     return launched(chromium, *flags)
 
 
-# What each page has asked for and not yet got: calls, what the server sends of them, uploads.
-WAITED_FOR: WeakKeyDictionary[Any, set[Any]] = WeakKeyDictionary()
+@dataclass
+class Asked:
+    """What a page has asked for and not yet got: calls, what the server sends of them, uploads. last: when one began or ended."""
+
+    pending: set[Any] = field(default_factory=set)
+    last: float = field(default_factory=time.monotonic)
+
+    def begin(self, request: Any) -> None:
+        if "/gradio_api/queue/" in request.url or "/gradio_api/upload" in request.url:
+            self.pending.add(request)
+            self.last = time.monotonic()
+
+    def end(self, request: Any) -> None:
+        if request in self.pending:
+            self.pending.remove(request)
+            self.last = time.monotonic()
+
+
+ASKED: WeakKeyDictionary[Any, Asked] = WeakKeyDictionary()  # of each page
+# Seconds after which what a page waits for will bring nothing. Where the last of several calls is done before the page has heard
+# that it was taken, Gradio's client opens a stream for it that nothing comes through any more (6.31).
+IDLE = 5.0
 
 
 def visitor(browser: Any, **options: Any) -> Any:
@@ -117,23 +138,21 @@ def visitor(browser: Any, **options: Any) -> Any:
 
 def watch(page: Any) -> None:
     """Notes from now on what a page waits for."""
-    waited_for = WAITED_FOR.setdefault(page, set())
-    asked = ("/gradio_api/queue/", "/gradio_api/upload")
-    page.on("request", lambda request: waited_for.add(request) if any(part in request.url for part in asked) else None)
-    for end in ("requestfinished", "requestfailed"):
-        page.on(end, lambda request: waited_for.discard(request))
+    asked = ASKED.setdefault(page, Asked())
+    page.on("request", asked.begin)
+    page.on("requestfinished", asked.end)
+    page.on("requestfailed", asked.end)
 
 
 def quiet(page: Any, seconds: float, patience: float = WAIT / 1000) -> bool:
-    """Whether the page comes to a time, within `patience` seconds, in which it neither asks for anything nor waits for anything."""
-    deadline = time.monotonic() + patience
-    since = None
-    while since is None or time.monotonic() - since < seconds:
-        if time.monotonic() > deadline:
+    """Whether the page comes to a time, within `patience` seconds, in which it asks for nothing and gets nothing: for so long where
+    it waits for nothing, and otherwise for as long as nothing will come any more."""
+    start, asked = time.monotonic(), ASKED[page]
+    while time.monotonic() - max(start, asked.last) < (max(seconds, IDLE) if asked.pending else seconds):
+        if time.monotonic() - start > patience:
             return False
         page.wait_for_timeout(50)
         page.evaluate("0")  # it has done what was due
-        since = None if WAITED_FOR[page] else since or time.monotonic()
     return True
 
 
@@ -198,7 +217,7 @@ def source(page: Any, box: str = RESULT) -> str:
 def settled(page: Any, box: str = RESULT, seconds: float = 1.0) -> np.ndarray:
     """The picture that is there once the page has waited for nothing for so long: longer than it takes until what follows a picture
     that stays is asked for."""
-    assert quiet(page, seconds), "the page still waits for something"
+    assert quiet(page, seconds), "the page goes on asking for something"
     return pixels(page, source(page, box))
 
 
