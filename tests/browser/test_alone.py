@@ -43,7 +43,7 @@ def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFac
         yield page, url, kept, before
         page.context.close()
     log = (folder / "log").read_text()
-    assert url.rpartition(":")[2] in log and portrait_file.stem not in log, "what was uploaded is in the log"
+    assert f"http://0.0.0.0:{url.rpartition(':')[2]}" in log and portrait_file.stem not in log, "what was uploaded is in the log"
 
 
 def count(kept: Path) -> int:

@@ -44,14 +44,14 @@ def test_nothing_of_what_is_no_picture_stays_in_the_source(page: Any, portrait_f
             page.locator("#status").get_by_text(sentence).wait_for()
         assert not page.locator(RESULT).is_visible()
         # It is said for as long as the box is empty, and whoever goes on is told why there is nothing.
-        assert quiet(page, 1)
+        assert quiet(page, 2)
         for place in ("#source-note", "#status"):
             assert sentence in page.locator(place).inner_text()
         page.get_by_role("button", name="Download PNG").click()
         page.locator(".toast-body").get_by_text(sentence).first.wait_for()
     after(page, lambda: upload(page, portrait_file))
     assert page.locator("#source-note").inner_text().strip() == ""
-    assert quiet(page, 2)
+    assert quiet(page, 4)
 
 
 @pytest.mark.parametrize("end", ["b", "c"])
@@ -70,10 +70,10 @@ def test_nothing_of_what_is_no_picture_stays_in_a_reference(page: Any, tmp_path:
         upload(page, path, box)
         page.locator("#status").get_by_text(sentence).wait_for()
         empty(page, box)
-        assert quiet(page, 1)
+        assert quiet(page, 2)
         assert sentence in page.locator("#status").inner_text() and not page.locator(RESULT).is_visible()
     after(page, lambda: upload(page, reference, box))
-    assert quiet(page, 2)
+    assert quiet(page, 4)
 
 
 @pytest.mark.parametrize("name", ["portrait.tiff", "portrait.heic", "heic.jpg"])
@@ -86,4 +86,4 @@ def test_what_browsers_cannot_show_is_shown_in_every_box(page: Any, tmp_path: Pa
             page.locator("#kind-a").get_by_label("Reference").check()
         after(page, lambda box=box: upload(page, path, box))
         page.wait_for_function("box => document.querySelector(`${box} img`)?.naturalWidth == 512", arg=box, timeout=60_000)
-    assert quiet(page, 2)
+    assert quiet(page, 4)
