@@ -13,10 +13,10 @@ with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  # where there is ZeroGPU, before anything touches CUDA
 
 from stargan import ui
-from stargan.memory import share_freed_memory
+from stargan.memory import return_freed_memory
 from train import ui as train
 
-share_freed_memory()
+return_freed_memory()
 # Where this is imported, the command line is somebody else's.
 arguments = ui.settings(None if __name__ == "__main__" else [])
 if __name__ == "__main__":

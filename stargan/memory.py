@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import re
+import threading
+import time
 from collections.abc import Iterator
 
 import torch
@@ -13,11 +15,21 @@ import torch
 SAID = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|bad_alloc", re.IGNORECASE)
 
 
-def share_freed_memory() -> None:
-    """Asks glibc to keep what threads have freed in two places for all, not in one for each of up to eight a core: work that comes
-    in by many threads in turn would leave tens of megabytes in each. Before there are threads."""
+def return_freed_memory(every: float = 30.0) -> None:
+    """Asks glibc to keep what threads have freed in two places for all, not in one for each of up to eight a core, as work that
+    comes in by many threads in turn would leave tens of megabytes in each; and to return it to the system every so many seconds.
+    Before there are threads."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(-8, 2)  # M_ARENA_MAX
+        trim = library.malloc_trim
+
+        def trimming() -> None:
+            while True:
+                time.sleep(every)
+                trim(0)
+
+        threading.Thread(target=trimming, daemon=True).start()
 
 
 class NotEnoughMemory(ValueError):

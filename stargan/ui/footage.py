@@ -56,7 +56,7 @@ class Footage:
                 with gr.Row():
                     make = gr.Button("Translate the clip", variant="primary", elem_id="make-clip")
                     stop = gr.Button("Stop, keep what is done", variant="stop", elem_id="stop-clip")
-                status = gr.Markdown("", elem_id="clip-status")
+                status = gr.Markdown("", elem_id="clip-status", elem_classes="under-way")
             made = gr.Video(
                 label="The clip", elem_id="clip-made", interactive=False, height=420, buttons=["download"], visible=False
             )

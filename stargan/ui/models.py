@@ -37,6 +37,7 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
         terms = gr.Markdown(_terms(next(iter(entries))), elem_id="licence")
         accepted = gr.Checkbox(False, label="I accept the licence", elem_id="accept-licence")
         get = gr.Button("Download", elem_id="download-model")
+        under_way = gr.Markdown("", elem_classes="under-way")
 
     def fetch(
         which: str, address: str, accepted: bool,
@@ -56,7 +57,7 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
             raise refusal(error) from None
         return gr.update(choices=library.names(), value=name)
 
-    get.click(fetch, [which, address, accepted], chosen, api_visibility="private", show_progress_on=get)
+    get.click(fetch, [which, address, accepted], chosen, api_visibility="private", show_progress_on=under_way)
     which.change(
         lambda name: (gr.update(visible=name == OTHER), _terms(name), False),
         which,

@@ -177,6 +177,15 @@ def still(page: Any) -> None:
     page.evaluate(f"Promise.all({moving}.map(a => a.finished.catch(() => 0)))")
 
 
+def shown(element: Any) -> bool:
+    """Whether a visitor who scrolls to an element sees it: what is cut off has a place on the page, too."""
+    part = """e => new Promise(found => {
+        e.scrollIntoView({ block: "center" })
+        new IntersectionObserver(([seen], observer) => { observer.disconnect(); found(seen.intersectionRatio) }).observe(e)
+    })"""
+    return bool(element.evaluate(part) > 0.9)
+
+
 def to_tab(page: Any, name: str) -> None:
     """Opens a tab; on a narrow screen the last ones are in a menu."""
     tab = page.get_by_role("tab", name=name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 from PIL import Image
-from served import to_tab
+from served import shown, to_tab
 from skimage import data
 
 from stargan.media import video
@@ -49,7 +49,9 @@ def test_what_is_done_is_kept_when_it_is_stopped(page: Any, tmp_path: Path) -> N
     page.locator("#clip-source input[type=file]").set_input_files(str(film(tmp_path / "clip.mp4", 400)))
     page.locator("#clip-source").get_by_text("clip").first.wait_for()
     page.get_by_role("button", name="Translate the clip").click()
-    page.get_by_text(re.compile(r"about \d+ s left")).first.wait_for(timeout=120_000)
+    left = page.get_by_text(re.compile(r"about \d+ s left")).first
+    left.wait_for(timeout=120_000)
+    assert shown(left)
     page.get_by_role("button", name="Stop, keep what is done").click()
     page.get_by_text("Stopped. A face in").wait_for(timeout=60_000)
     assert 1 <= frames(page, tmp_path) < 400

@@ -55,3 +55,21 @@ def test_no_two_handlers_of_the_page_call_each_other_up(address: str) -> None:
                 listening[names.get(target), target, event].append(handler["trigger_mode"])
     assert len(listening) > 20
     assert not {event: modes for event, modes in listening.items() if len(modes) > 1 and "always_last" in modes}
+
+
+def test_how_far_something_is_stands_where_it_can_be_seen(address: str) -> None:
+    """Buttons do not show it, and empty text has no height for it."""
+    with urllib.request.urlopen(f"{address}/config") as answer:
+        config = json.load(answer)
+    components = {component["id"]: component for component in config["components"]}
+    shown = {}
+    for handler in config["dependencies"]:
+        places = handler["show_progress_on"] or handler["outputs"]
+        if handler["backend_fn"] and handler["show_progress"] == "full" and places:
+            found = [components[place] for place in places]
+            shown[handler["api_name"]] = [
+                "under-way" in one["props"].get("elem_classes", ()) if one["type"] == "markdown" else one["type"] != "button"
+                for one in found
+            ]
+    assert {"fetch", "begin", "run", "draw", "film"} <= shown.keys()
+    assert all(any(places) for places in shown.values()), shown

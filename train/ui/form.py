@@ -44,6 +44,7 @@ class Form:
     batch: gr.Number
     every: gr.Number
     start: gr.Button
+    under_way: gr.Markdown
 
     @classmethod
     def build(cls, runner: Runner, library: Library) -> Form:
@@ -72,7 +73,9 @@ class Form:
             batch = gr.Number(8, label="Batch", elem_id="train-batch", precision=0, minimum=1, maximum=256, min_width=100)
             every = gr.Number(100, label="Save every", elem_id="train-every", precision=0, minimum=1, maximum=10**6, min_width=100)
         start = gr.Button("Start training", variant="primary", elem_id="train-start")
-        return cls(runner, library, name, *pictures, start_from, shape, size, width, masks, iterations, batch, every, start)
+        under_way = gr.Markdown("", elem_classes="under-way")
+        shaped = start_from, shape, size, width, masks
+        return cls(runner, library, name, *pictures, *shaped, iterations, batch, every, start, under_way)
 
     @staticmethod
     def _pictures(runner: Runner) -> tuple[gr.Radio, gr.Dropdown, gr.Group, gr.File, gr.Checkbox]:
@@ -97,7 +100,8 @@ class Form:
             self.name, self.kind, self.dataset, self.archive, self.aligned, self.start_from, self.size, self.width, self.masks,
             self.iterations, self.batch, self.every,
         ]  # fmt: skip
-        started = gr.on(self.start.click, self.begin, asked, watch.run, api_visibility="private", show_progress_on=[self.start])
+        place = {"show_progress_on": self.under_way}
+        started = gr.on(self.start.click, self.begin, asked, watch.run, api_visibility="private", **place)
         started.then(**watch.look(), **QUIET)
         gr.on([self.dataset.focus, self.start_from.focus], self.refresh, None, [self.dataset, self.start_from], **QUIET)
         self.kind.change(
