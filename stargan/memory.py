@@ -15,7 +15,7 @@ import torch
 SAID = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|bad_alloc", re.IGNORECASE)
 
 
-def return_freed_memory(every: float = 30.0) -> None:
+def return_freed_memory(every: float = 5.0) -> None:
     """Asks glibc to keep what threads have freed in two places for all, not in one for each of up to eight a core, as work that
     comes in by many threads in turn would leave tens of megabytes in each; and to return it to the system every so many seconds.
     Before there are threads."""
