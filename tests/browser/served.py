@@ -82,7 +82,8 @@ def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, s
 
 
 def launched(chromium: Any, *flags: str) -> Any:
-    """Playwright's own Chromium, or the system's, with these flags too; FileNotFoundError where there is neither."""
+    """Playwright's own Chromium, or the system's, with these flags too; to be awaited where `chromium` is of the asynchronous API.
+    FileNotFoundError where there is neither."""
     own = Path(chromium.executable_path).exists()
     system = shutil.which("chromium") or shutil.which("google-chrome")
     if not own and system is None:

@@ -25,7 +25,7 @@ import numpy as np
 from gauge import Gauge
 from marks import marked
 from playwright.async_api import async_playwright
-from served import FLAGS, served
+from served import launched, served
 from visits import Book, Site, visits
 
 from stargan import zoo
@@ -56,9 +56,7 @@ async def soak(site: Site, gauge: Gauge, visitors: int, minutes: float) -> float
     """All visits. Returns the seconds of processor time that the page still worked after all had left."""
     stop = asyncio.Event()
     async with async_playwright() as playwright:
-        chromium = playwright.chromium
-        system = None if Path(chromium.executable_path).exists() else shutil.which("chromium") or shutil.which("google-chrome")
-        browser = await chromium.launch(executable_path=system, args=FLAGS)
+        browser = await launched(playwright.chromium)
         tasks = [asyncio.create_task(visits(browser, site, i, stop)) for i in range(visitors)]
         watching = asyncio.create_task(measure(gauge, site.book, stop))
         await asyncio.sleep(60 * minutes)

@@ -100,8 +100,9 @@ class Form:
             self.name, self.kind, self.dataset, self.archive, self.aligned, self.start_from, self.size, self.width, self.masks,
             self.iterations, self.batch, self.every,
         ]  # fmt: skip
-        place = {"show_progress_on": self.under_way}
-        started = gr.on(self.start.click, self.begin, asked, watch.run, api_visibility="private", **place)
+        started = gr.on(
+            self.start.click, self.begin, asked, watch.run, api_visibility="private", show_progress_on=self.under_way
+        )
         started.then(**watch.look(), **QUIET)
         gr.on([self.dataset.focus, self.start_from.focus], self.refresh, None, [self.dataset, self.start_from], **QUIET)
         self.kind.change(
