@@ -25,8 +25,8 @@ from stargan.media import images
 from stargan.memory import enough_memory
 from stargan.model import Model
 from stargan.networks import Generator
+from stargan.precision import PRECISIONS, fastest
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOGETHER = 8  # styles that are decoded at once
 KEPT_STYLES = 256
 LESS = "take a smaller model, fewer pictures at a time, or close other programs, and try again"
@@ -60,8 +60,8 @@ class Encoded:
 class Translator:
     """Holds a model ready on a device.
 
-    device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes bf16 or fp16 where the device has units
-    for it; fp32 gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs
+    device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes what is fastest on the device;
+    fp32 gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs
     keep, 0 to 1, unless `encode` is given another; ValueError for another than 1 where it does not.
     """
 
@@ -72,7 +72,7 @@ class Translator:
         self.has_likeness = model.free is not None
         self.likeness = self.check_likeness(likeness)
         self.device = torch.device(_best_device() if device == "auto" else device)
-        self.precision = _best_precision(self.device) if precision == "auto" else precision
+        self.precision = fastest(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
         if self.precision == "fp32":
             torch.backends.cudnn.allow_tf32 = False  # which would round convolutions to 10 bits
@@ -158,7 +158,8 @@ class Translator:
         """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""
         # A copy, as compiled code would be compiled anew for a tensor of inference mode.
         styles = style.reshape(-1, self.model.config.style_dim).to(self.device, torch.float32, copy=True)
-        groups = styles.split(TOGETHER)
+        # A processor has its hands full with one, unless what it does is compiled.
+        groups = styles.split(TOGETHER if self.compiled or self.device.type != "cpu" else 1)
         # Compiled code knows two numbers of styles; a rest would be compiled anew.
         if self.compiled and len(groups[-1]) < TOGETHER:
             groups = (*groups[:-1], *groups[-1].split(1))
@@ -280,13 +281,3 @@ def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _best_precision(device: torch.device) -> str:
-    """The fastest precision that the device has units for."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if device.type == "mps":
-        return "fp16"
-    # These ask the processor; the flags bear an underscore but have no public counterpart.
-    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"

@@ -104,7 +104,7 @@ class TrainConfig:
     augment_colour: float = 1.0  # strength of the colour part; outputs may stay greyer than the data where it is full
     clip: float = 0.0  # the largest norm of a gradient; 0: any (steps that are not finite are left out in any case)
     accumulate: int = 1  # parts that a batch is worked on in, to save memory
-    precision: str = "bf16"  # or fp32
+    precision: str = "auto"  # bf16 where that is faster, or fp32; a run stays with what it began with
     device: str = "auto"  # or cpu
     seed: int = 0
 
@@ -116,8 +116,8 @@ class TrainConfig:
     licence: str = ""  # of the weights, written into the exported model
 
     def __post_init__(self) -> None:
-        if self.precision not in ("bf16", "fp32"):
-            raise ConfigError(f"precision is {self.precision!r}; it has to be bf16 or fp32")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ConfigError(f"precision is {self.precision!r}; it has to be auto, bf16 or fp32")
         steps = ("iterations", "ds_iterations", "save_every", "sample_every", "log_every")
         for name in ("batch", "accumulate", "r1_every", "cyc_every", "keep", *steps):
             if getattr(self, name) < 1:

@@ -21,6 +21,7 @@ from stargan.faces.frame import mean_landmarks
 from stargan.fan import FAN, FANConfig, landmarks_from_heatmaps
 from stargan.files import checkpoint, sweep, whole
 from stargan.media import images
+from stargan.precision import autocast
 from train import data
 
 NETWORK = FANConfig(landmarks=68, width=64, input_size=128, depth=3, coords=True, boundary=False)
@@ -256,7 +257,7 @@ def fit(settings: FANTraining) -> float:
         # By step, for a run that was stopped to draw what it would have drawn.
         rng = np.random.default_rng([settings.seed, step])
         x, points = augment(*_batch(train, settings.batch, rng), fan.config.input_size, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             heatmaps = fan(x.contiguous(memory_format=torch.channels_last)).float()
         loss = heatmap_loss(heatmaps, target_heatmaps(points, heatmaps.shape[-1]))
         loss = loss + COORDINATES * coordinate_loss(heatmaps, points)

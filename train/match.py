@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan.model import Model
+from stargan.precision import autocast
 from train import data
 from train.data import framing
 
@@ -37,7 +38,7 @@ def encoded(model: Model, pictures: data.Pictures, domain: int) -> Tensor:
     for start in tqdm(range(0, len(index), 32), desc=f"styles of {pictures.domains[domain]}", unit="batch"):
         x = pictures.batch(index[start : start + 32])
         for image in (x, x.flip(3)):
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 found.append(model.style_encoder(image, torch.full((len(image),), domain)).float())
     return torch.cat(found)
 

@@ -8,12 +8,13 @@ import time
 
 import pytest
 import torch
+import torch.nn.functional as F
 from material import fill, portrait
 
 from stargan import styles, zoo
 from stargan.faces.masks import PARTS, face_masks
 from stargan.fan import FANConfig
-from stargan.fast import FastGenerator
+from stargan.fast import FastGenerator, modulated
 from stargan.files import places
 from stargan.media import images
 from stargan.model import Model, build
@@ -123,6 +124,21 @@ def test_the_fast_path_shows_no_difference() -> None:
         a, b = (t.decode(t.encode(source), code) for t, code in zip((exact, fast), codes, strict=True))
         found.append(10 * torch.log10(4 / (a - b).square().mean()).item())  # dB, for a range of 2
     assert sum(found) / 64 >= 40 and min(found) >= 36, (sum(found) / 64, min(found))
+
+
+@pytest.mark.parametrize("side", [24, 32, 256])
+def test_sums_over_many_pixels_are_exact(side: int) -> None:
+    generator = torch.Generator().manual_seed(side)
+    x = torch.randn(2, 5, side, side, generator=generator).mul_(3).add_(2).contiguous(memory_format=torch.channels_last)
+    scale, shift = torch.randn(2, 2, 5, 1, 1, generator=generator)
+    wide = x.double()
+    variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0, keepdim=True)
+    wanted = F.leaky_relu((wide - mean) * torch.rsqrt(variance + 1e-5) * scale + shift, 0.2)
+    torch.testing.assert_close(modulated(x, scale, shift).double(), wanted, atol=4e-6, rtol=0)
+    torch.testing.assert_close(modulated(x, scale[:1], shift[:1])[:1].double(), wanted[:1], atol=4e-6, rtol=0)
+    half = modulated(x.bfloat16(), scale, shift)
+    assert half.dtype == torch.bfloat16 and half.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(half.double(), wanted, atol=0.1, rtol=0.02)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stargan.files import whole
+from stargan.precision import autocast
 from train import data
 
 CLASSIFIER_SIDE = 64
@@ -58,7 +59,7 @@ def train_classifier(train: data.Pictures, epochs: int, seed: int, device: torch
         x = data.random_crop(train.batch(index), CLASSIFIER_SIDE, rng)
         brightness, contrast = rng.uniform(-0.2, 0.2, (count, 3, 1, 1)), rng.uniform(0.8, 1.2, (count, 1, 1, 1))
         x = x * torch.from_numpy(contrast).float() + torch.from_numpy(brightness).float()
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             logits, _ = net(x.to(device, memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), torch.from_numpy(domain).to(device), label_smoothing=0.05)
         optimiser.zero_grad()

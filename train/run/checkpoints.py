@@ -74,6 +74,7 @@ def facts(state: State) -> dict[str, Any]:
         "data": state.digest,
         "frame": state.frame.tolist() if state.frame is not None else None,
         "aligner": state.aligner,
+        "precision": state.precision,
         "version": stargan.__version__,
     }
 
@@ -117,6 +118,8 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
         ) from None
     state.iteration = content["iteration"]
     state.best = content.get("best", {})
+    if state.config.precision == "auto":
+        state.precision = content.get("run", {}).get("precision", state.precision)
     return True
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from stargan.faces.masks import face_masks
 from stargan.model import Model, build
 from stargan.networks import Discriminator, Generator, ModelConfig
+from stargan.precision import autocast
 from train import data
 
 BATCH = 4
@@ -151,7 +152,7 @@ def _trunk_key(key: str) -> str:
 def _feature_error(large: Callable[[Tensor], Tensor], small: Callable[[Tensor], Tensor], sample: Sample) -> Tensor:
     """The relative squared error of first features: of the picture, and of the picture at half the side."""
     x = sample.pictures()
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         found, wanted = large(x).float(), small(halved(x)).float()
     return (found - wanted).square().mean() / wanted.square().mean()
 
@@ -224,10 +225,10 @@ def fit_last_block(large: Generator, small: Model, sample: Sample, steps: int) -
 
     def loss() -> Tensor:
         x, style, masks = sample.translation(small)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast():
             wanted = small.generator(halved(x), style, masks).float()
             features = _into(large.decode[-1], large, x, style, masks)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             found = large.to_rgb(large.decode[-1](features, style)).float()
         error = (found - F.interpolate(wanted, scale_factor=2, mode="bicubic")).abs().mean(1)  # (N, S, S)
         # The worst places of the picture weigh as much as all of it: a spot is small.

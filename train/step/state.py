@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from stargan.faces.masks import face_masks
 from stargan.fan import FAN
 from stargan.model import Model
 from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
+from stargan.precision import fastest
 from train.config import TrainConfig
 from train.step.features import Features
 from train.step.projected import ProjectedDiscriminator
@@ -39,6 +41,7 @@ class State:
         on_cpu = config.device == "cpu" or (int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.cuda.is_available())
         self.processes = PartialState(cpu=on_cpu)
         self.device = torch.device("cpu") if on_cpu else self.processes.device
+        self.precision = config.precision if config.precision != "auto" else self._fastest()
         ready: Any = {"device": self.device, "memory_format": torch.channels_last}
         self.fan = copy.deepcopy(fan).to(**ready) if fan is not None and config.w_hpf > 0 else None
         with torch.random.fork_rng(devices=[]):
@@ -101,7 +104,12 @@ class State:
                 group["lr"] = optimiser.defaults["lr"] * factor
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _fastest(self) -> str:
+        """bf16 or fp32; what the first process measures holds for all."""
+        found = ["bf16" if fastest(self.device) == "bf16" else "fp32"]
+        return str(broadcast_object_list(found)[0])
 
     def look(self, image: Tensor) -> list[Tensor]:
         """The frozen features of images; only where a loss needs them."""

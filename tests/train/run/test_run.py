@@ -231,6 +231,18 @@ def test_a_truncated_checkpoint_is_named(picture_folder: Path, tmp_path: Path) -
         loop.fit(settings(picture_folder, tmp_path))
 
 
+def test_a_run_stays_with_the_precision_that_it_began_with(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by = "train.step.state.fastest"
+    monkeypatch.setattr(by, lambda device: "bf16")
+    loop.fit(settings(picture_folder, tmp_path, precision="auto", iterations=1))
+    monkeypatch.setattr(by, lambda device: "fp32")
+    assert loop.fit(settings(picture_folder, tmp_path, precision="auto", iterations=2)).precision == "bf16"
+    assert loop.fit(settings(picture_folder, tmp_path, precision="fp32", iterations=3)).precision == "fp32", "unless told otherwise"
+    assert loop.fit(settings(picture_folder, tmp_path / "new", precision="auto", iterations=1)).precision == "fp32"
+
+
 def test_another_thread_can_stop_a_run(picture_folder: Path, tmp_path: Path) -> None:
     stop, found = threading.Event(), []
 
