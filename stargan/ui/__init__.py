@@ -3,6 +3,7 @@ in."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def build(
     `Studio`."""
     seconds = max(1, round(60 * keep))
     folder = Folder(seconds)
+    # After every event, Gradio would sum up its records of the last 10,000, for a page that is not there.
+    os.environ |= {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(seconds, seconds)) as demo:
         heading = gr.Markdown(HEADING, elem_id="heading", render=False)
         try:

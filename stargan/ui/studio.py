@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock, Timer
@@ -26,6 +27,7 @@ from stargan.translate import Encoded, Translator
 from stargan.ui import zero
 
 KEPT_SOURCES = 32
+KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
 SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 
@@ -89,11 +91,11 @@ Value = TypeVar("Value")
 
 
 class Lately(Generic[Value]):
-    """The values that were used last, KEPT_SOURCES of them."""
+    """The values that were used last."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = KEPT_SOURCES) -> None:
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = Lock()
+        self._count, self._lock = count, Lock()
 
     def get(self, key: Hashable) -> Value | None:
         with self._lock:
@@ -105,9 +107,13 @@ class Lately(Generic[Value]):
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
-            while len(self._values) > KEPT_SOURCES:
+            while len(self._values) > self._count:
                 self._values.popitem(last=False)
         return value
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            self._values.pop(key, None)
 
 
 FACES: Lately[list[Face]] = Lately()  # by the picture's content and the aligner: they are the same for all models
@@ -125,6 +131,8 @@ class Studio:
         self.aligns, self.aligner = found is not None, found or "fan-68"
         self._squares: Lately[SourceSquare] = Lately()
         self._encoded: Lately[Encoded] = Lately()
+        self._rows: Lately[Future[list[Image.Image]]] = Lately(KEPT_ROWS)
+        self._beginning = Lock()
         if zero.ACTIVE:
             return
         # The first call of every kernel is slow; nobody should wait for it.
@@ -223,9 +231,21 @@ class Studio:
         return styles.truncate(self.model, domain, style, strength)
 
     def seeds(self, source: SourceChoice, keep: Keep, domain: str, seeds: Sequence[int], strength: float) -> list[Image.Image]:
-        """The source in the styles of seeds."""
-        codes = torch.stack([self.style(StyleChoice(domain, SEED, seed), strength) for seed in seeds])
-        return self.decode(self.encode(source, keep), codes)
+        """The source in the styles of seeds. Who asks for what is being made, as a page does for two styles of a domain, waits for
+        it."""
+        key = self._content(source)[1], keep.masks, tuple(sorted(keep.parts.items())), keep.likeness, domain, tuple(seeds), strength
+        with self._beginning:
+            row = self._rows.get(key)
+            if ours := row is None:
+                row = self._rows.put(key, Future())
+        if ours:
+            try:
+                codes = torch.stack([self.style(StyleChoice(domain, SEED, seed), strength) for seed in seeds])
+                row.set_result(self.decode(self.encode(source, keep), codes))
+            except BaseException as error:
+                self._rows.drop(key)
+                row.set_exception(error)
+        return row.result()
 
     def reconstruct(self, source: SourceChoice, translated: Image.Image, domain: str, masks: bool) -> Image.Image:
         """The translated picture in the source's own style of `domain`: what the cycle loss is about (paper, equation 4)."""

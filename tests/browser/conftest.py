@@ -44,7 +44,7 @@ def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page, with training allowed."""
     folder = tmp_path_factory.mktemp("app")
-    with served(folder, "--no-compile", "--train", "--data", str(folder / "data"), STARGAN_THREADS="0") as (url, _):
+    with served(folder, "--no-compile", "--train", "--data", str(folder / "data")) as (url, _):
         yield url
 
 

@@ -1,0 +1,39 @@
+"""What the page makes of files."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from material import portrait
+
+from stargan.model import build
+from stargan.networks import ModelConfig
+from stargan.ui.studio import Keep, SourceChoice, Studio
+
+
+def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ModelConfig(image_size=64, domains=("a", "b"), w_hpf=0, base_channels=4, max_channels=8, hidden_dim=16)
+    studio = Studio(build(shape), compiled=False)
+    portrait(1).save(tmp_path / "source.png")
+    source = SourceChoice(str(tmp_path / "source.png"), aligned=False)
+    decode, made = studio.translator.decode, []
+
+    def counted(encoded: Any, codes: Any) -> Any:
+        made.append(len(codes))
+        if len(made) == 2:
+            raise ValueError("no")
+        return decode(encoded, codes)
+
+    monkeypatch.setattr(studio.translator, "decode", counted)
+    with ThreadPoolExecutor(2) as both:
+        rows = list(both.map(lambda _: studio.seeds(source, Keep(), "a", range(3), 1.0), range(2)))
+    assert made == [3] and rows[0] == rows[1]
+    # Another domain is another row, and what failed is tried again.
+    with pytest.raises(ValueError, match="no"):
+        studio.seeds(source, Keep(), "b", range(3), 1.0)
+    other = studio.seeds(source, Keep(), "b", range(3), 1.0)
+    assert made == [3, 3, 3] and not np.array_equal(np.asarray(other[0]), np.asarray(rows[0][0]))
