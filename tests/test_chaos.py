@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.__main__ import rounds, struck, table
 from tests.chaos.commands import Command, litter, material, result
 from tests.chaos.strikes import MOUNTING, STRIKES, Arena, Call, Tally, cannot_mount
+from tests.processes import forked
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Com
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    return Arena(tmp_path_factory.mktemp("arena"), seed=1)
+    return Arena(tmp_path_factory.mktemp("arena"), seed=1, begin=forked)
 
 
 @pytest.mark.parametrize("name", ["fit", "prepare", "workers", "match", "fan", "export", "video", "clip", "page", "download"])

@@ -17,6 +17,7 @@ from skimage import data
 from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
+from tests.processes import forked
 
 # One page measures with how many threads it is fastest; those beside it start sooner without.
 os.environ.setdefault("STARGAN_THREADS", "1")
@@ -44,7 +45,7 @@ def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page, with training allowed."""
     folder = tmp_path_factory.mktemp("app")
-    with served(folder, "--no-compile", "--train", "--data", str(folder / "data")) as (url, _):
+    with served(folder, "--no-compile", "--train", "--data", str(folder / "data"), start=forked) as (url, _):
         yield url
 
 
@@ -52,7 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """A page without training, as it is open to others."""
     folder = tmp_path_factory.mktemp("open")
-    with served(folder, "--no-compile", "--no-train", GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
+    with served(folder, "--no-compile", "--no-train", start=forked, GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
         yield Open(url, folder / "log", folder / "kept")
         process.terminate()
         process.wait(timeout=30)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from tests.processes import Process
 
 SHOWN = {"memory": "MB", "threads": "threads", "handles": "handles", "kept": "MB of files"}
 
@@ -23,7 +24,7 @@ def files(folder: Path) -> list[Path]:
 class Gauge:
     """Samples of a process and of its folder. Times in minutes."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     folder: Path
     start: float = field(default_factory=time.monotonic)
     samples: list[dict[str, float]] = field(default_factory=list)

@@ -12,7 +12,6 @@ import base64
 import io
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,9 +30,10 @@ from stargan.files import places
 from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Translator
+from tests.processes import Process
 
 
-def memory(process: subprocess.Popen[bytes]) -> float:
+def memory(process: Process) -> float:
     """GiB that a process holds now."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

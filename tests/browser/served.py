@@ -9,8 +9,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from skimage import data
 
 from stargan import zoo
 from stargan.files import places
+from tests.processes import Process, Start, fresh
 
 FLAGS = [
     "--no-sandbox",
@@ -52,7 +51,7 @@ class Open(NamedTuple):
 
 
 @contextlib.contextmanager
-def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served(folder: Path, *flags: str, start: Start = fresh, **variables: str) -> Iterator[tuple[str, Process]]:
     """The address and the process of app.py with the bundled model, these flags and environment variables; folder: for its
     log. RuntimeError with what it printed where it does not start."""
     with socket.socket() as free:
@@ -60,10 +59,7 @@ def served(folder: Path, *flags: str, **variables: str) -> Iterator[tuple[str, s
         port = free.getsockname()[1]
     log = folder / "log"
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT} | variables
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), *flags], cwd=places.ROOT, env=environment, stdout=file, stderr=file
-        )
+    process = start(["app.py", "--port", str(port), *flags], places.ROOT, environment, log, log)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + PATIENCE
     try:

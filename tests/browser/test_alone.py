@@ -21,6 +21,7 @@ from served import PATIENCE, after, opened, served, source, upload
 from test_live import live
 
 from stargan.files import places
+from tests.processes import forked
 
 Kept = tuple[Any, str, Path, int]
 
@@ -32,7 +33,7 @@ def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("alone")
     kept = folder / "kept"
     flags = ("--no-compile", "--keep", "1", "--live", "4")
-    with served(folder, *flags, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
+    with served(folder, *flags, start=forked, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
         before = count(kept)
         page = opened(browser, url)
         after(page, lambda: upload(page, portrait_file))
@@ -67,7 +68,7 @@ def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:
 
 
 def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
-    with served(tmp_path, "--no-compile", "--auth", "me:secret") as (url, _):
+    with served(tmp_path, "--no-compile", "--auth", "me:secret", start=forked) as (url, _):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/config")
         with pytest.raises(Exception, match=r"[Cc]redentials|[Ll]ogin|auth"):

@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from stargan.model import build
 from stargan.networks import ModelConfig
 from tests.material import LocalServer, portrait
 
-TRAIN, STARGAN = (sys.executable, "-m", "train"), (sys.executable, "-m", "stargan")
+TRAIN, STARGAN = ("-m", "train"), ("-m", "stargan")
 SIDE = 64
 FILE = b"".join(hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(2**16))  # 2 MB to download
 # Neither of these is a result: times, events with times, decoded pictures, locks.
@@ -63,7 +62,7 @@ if now.state != "done":
 
 @dataclass(frozen=True)
 class Command:
-    """A command line in which {out} stands for the folder that it writes to; it writes nowhere else."""
+    """Arguments of Python in which {out} stands for the folder that it writes to; it writes nowhere else."""
 
     name: str
     line: tuple[str, ...]
@@ -113,12 +112,12 @@ class Material:
             Command("translate", (*STARGAN, *translate, "--grid", "-o", "{out}")),
             Command("workers", (*STARGAN, *translate, "--workers", "2", "-o", "{out}")),
             Command("match", (*TRAIN, *match, "--out", "{out}/matched.safetensors")),
-            Command("fan", (sys.executable, "-c", FAN_RUN, data, "{out}")),
+            Command("fan", ("-c", FAN_RUN, data, "{out}")),
             Command("export", (*STARGAN, "export", model, "--onnx", "{out}")),
             Command("video", (*STARGAN, *video, "-o", "{out}/video.mp4")),
             Command("clip", (*STARGAN, *clip, "-o", "{out}/clip.mp4")),
-            Command("page", (sys.executable, "-c", PAGE, "{out}", data, json.dumps(self.settings))),
-            Command("download", (sys.executable, "-c", DOWNLOAD, self.address, "{out}/file", hashlib.sha256(FILE).hexdigest())),
+            Command("page", ("-c", PAGE, "{out}", data, json.dumps(self.settings))),
+            Command("download", ("-c", DOWNLOAD, self.address, "{out}/file", hashlib.sha256(FILE).hexdigest())),
         ]
 
 

@@ -11,15 +11,24 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from stargan.files import places
 from tests.chaos.commands import Command, litter, result
+from tests.processes import NOTHING, Process, Start, fresh
 
 PATIENCE = 600.0  # seconds that a call may take
 ENOUGH = 512 * 2**20  # bytes: room for any of the commands
 PAGE = 4096  # bytes, in which room is given
 MOST_ROOM = 40  # pages: too little for whatever a command begins with
 LONGEST_DELAY = 0.05  # seconds between a change of files and the kill that follows it
+
+
+class Started(NamedTuple):
+    """A call under way, and the file that it writes to."""
+
+    process: Process
+    said: Path
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,9 @@ class Whole:
 class Arena:
     """Calls commands in folders of its own, and compares what they come to with what an undisturbed call comes to."""
 
-    def __init__(self, folder: Path, seed: int | str, patience: float = PATIENCE) -> None:
-        """patience: seconds after which a call hangs."""
-        self.folder, self.random, self.patience = folder, random.Random(seed), patience
+    def __init__(self, folder: Path, seed: int | str, patience: float = PATIENCE, begin: Start = fresh) -> None:
+        """patience: seconds after which a call hangs. begin: starts its processes."""
+        self.folder, self.random, self.patience, self.begin = folder, random.Random(seed), patience, begin
         self._whole: dict[str, Whole] = {}
 
     @contextlib.contextmanager
@@ -77,26 +86,24 @@ class Arena:
         finally:
             shutil.rmtree(out)
 
-    def start(self, command: Command, out: Path, at: int = 0, delay: float = 0.0, clock: float = 0.0) -> subprocess.Popen[str]:
+    def start(self, command: Command, out: Path, at: int = 0, delay: float = 0.0, clock: float = 0.0) -> Started:
         """A call of the command under the eyes of `sitecustomize`; see there for what the numbers mean."""
         path = os.pathsep.join([str(Path(__file__).parent / "mortal"), str(places.ROOT)])
         ways = {"CHAOS_FOLDER": out, "CHAOS_AT": at, "CHAOS_DELAY": delay, "CHAOS_CLOCK": clock, "CHAOS_COUNT": self._counter(out)}
         environment = os.environ | {k: str(v) for k, v in ways.items()} | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            command.at(out), cwd=places.ROOT, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        said = Path(tempfile.mkstemp(dir=self.folder, suffix="-said")[1])
+        return Started(self.begin(command.at(out), places.ROOT, environment, NOTHING, said), said)
 
     def call(self, command: Command, out: Path, at: int = 0, delay: float = 0.0, clock: float = 0.0) -> Call:
         return self.finished(self.start(command, out, at, delay, clock))
 
-    def finished(self, process: subprocess.Popen[str]) -> Call:
+    def finished(self, call: Started) -> Call:
         try:
-            _, said = process.communicate(timeout=self.patience)
+            return Call(call.process.wait(timeout=self.patience), call.said.read_text(errors="replace"))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            call.process.kill()
+            call.process.wait()
             return Call(1, f"Traceback: hung for {self.patience:g} s")
-        return Call(process.returncode, said)
 
     def whole(self, command: Command) -> Whole:
         if command.name not in self._whole:

@@ -1,23 +1,15 @@
 """The command as a process of its own, and what a refusal looks like."""
 
 import os
-import subprocess
-import sys
 
 from stargan.files import places
+from tests.processes import ran
 
 
 def run(*arguments, cwd, **variables):
     # Started elsewhere: the command must not depend on the folder that it runs in.
     environment = {**os.environ, "PYTHONPATH": str(places.ROOT), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "stargan", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return ran(["-m", "stargan", *map(str, arguments)], cwd, environment)
 
 
 def refused(result, *words):

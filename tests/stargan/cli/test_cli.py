@@ -14,6 +14,7 @@ from PIL import Image
 from stargan.cli.main import VERBS
 from stargan.files import places
 from stargan.media import images
+from tests.processes import NOTHING, forked
 
 
 def translation(*arguments, source="source.png", out="out.png"):
@@ -193,12 +194,8 @@ def test_killed_then_completed(folder, tmp_path, call):
     for i in range(count):
         portrait(i, 64).save(tmp_path / "in" / f"{i}.png")
     arguments = many(tmp_path / "in", out, "--seed", 1, 2)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stargan", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(places.ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(places.ROOT)}
+    process = forked(["-m", "stargan", *map(str, arguments)], folder, environment, NOTHING, NOTHING)
     deadline = time.monotonic() + 120
     while len(made(out)) < 9 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 
 from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
+from tests.processes import NOTHING, forked, ran
 from train import config, data
 from train.run import loop
 from train.step.batch import sample_batch
@@ -84,17 +83,17 @@ def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_pat
         f"name: tiny\ndata: {picture_folder}\nruns: {tmp_path}\ndomains: [cold, warm]\nimage_size: 64\n"
         "base_channels: 4\nmax_channels: 8\nw_hpf: 0\nbatch: 2\niterations: 100000\nlog_every: 2\n"
     )
-    command = [sys.executable, "-m", "train", "fit", "--config", str(tmp_path / "c.yaml")]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    command = ["-m", "train", "fit", "--config", str(tmp_path / "c.yaml")]
+    process = forked(command, ROOT, os.environ, NOTHING, NOTHING)
     log, deadline = tmp_path / "tiny" / "log.jsonl", time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.read_text()):
         time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     assert process.wait(timeout=60) == 0
     (saved,) = (tmp_path / "tiny").glob("checkpoint-*.pt")
     done = int(saved.stem.rpartition("-")[2])
     assert done >= 2
-    ended = subprocess.run([*command, "--set", f"iterations={done + 1}"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ended = ran([*command, "--set", f"iterations={done + 1}"], ROOT, os.environ)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "tiny" / f"checkpoint-{done + 1:07d}.pt").exists()
 

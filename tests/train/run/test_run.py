@@ -21,6 +21,7 @@ from PIL import Image
 from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
+from tests.processes import ran
 from train import config, data
 from train.__main__ import main
 from train.run import loop
@@ -190,8 +191,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_checkpoint_before(picture_fo
     file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path)
     # Bit for bit, on as many threads as here.
     threads = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, "-c", HALF_A_WRITE, str(file)]
-    killed = subprocess.run(command, cwd=ROOT, env=threads, capture_output=True, timeout=120)
+    killed = ran(["-c", HALF_A_WRITE, str(file)], ROOT, threads)
     folder = tmp_path / "tiny"
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [p.name for p in folder.glob("checkpoint-*.pt")] == ["checkpoint-0000002.pt"]

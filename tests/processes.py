@@ -1,0 +1,136 @@
+"""Processes of Python: `fresh` ones, and ones `forked` from a process that has read the project and its libraries already, which
+takes several seconds of a processor. Both have an environment, folder, output and end of their own; but what a library takes
+from the environment as it is read (huggingface_hub does), forked ones have as the tests have it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+LIBRARIES = ["torch", "torchvision", "gradio", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main"]
+TESTS = str(Path(__file__).parent)
+NOTHING = Path(os.devnull)
+
+
+class Process(Protocol):
+    """What tests need of a `subprocess.Popen`."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Start(Protocol):
+    def __call__(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path
+    ) -> Process:
+        """Starts `python` with these arguments; what it writes goes to the ends of these files."""
+
+
+def fresh(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
+    with output.open("ab") as written, errors.open("ab") as said:
+        return subprocess.Popen([sys.executable, *arguments], cwd=cwd, env=environment, stdout=written, stderr=said)
+
+
+class Forked:
+    """A process as `Process` has it."""
+
+    def __init__(self, process: Any) -> None:
+        self._process, self.pid = process, int(process.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        found: int | None = self._process.exitcode
+        return found
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """TimeoutExpired where it goes on for longer."""
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        return self.returncode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def forked(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIBRARIES)
+    plain = [str(argument) for argument in arguments], str(cwd), dict(environment), str(output), str(errors)
+    process = context.Process(target=_run, args=plain)
+    process.start()
+    return Forked(process)
+
+
+def ran(
+    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """A forked process that has come to its end, as of `subprocess.run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        code = forked(arguments, cwd, environment, output, errors).wait(timeout)
+        return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
+
+
+def _run(arguments: list[str], cwd: str, environment: dict[str, str], *outputs: str) -> None:
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, path in enumerate(outputs, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    first = str(Path(arguments[0]).parent.resolve()) if arguments[0].endswith(".py") else ""
+    given = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [first, *given, *(path for path in sys.path[1:] if not path.startswith(TESTS))]
+    if "OMP_NUM_THREADS" in environment:
+        importlib.import_module("torch").set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("sitecustomize")
+    try:
+        _execute(*arguments)
+    finally:
+        # An end as the interpreter has it, and not as one of these processes.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+
+
+def _execute(what: str, *more: str) -> None:
+    if what == "-m":
+        sys.argv = list(more)
+        runpy.run_module(more[0], run_name="__main__", alter_sys=True)
+    elif what == "-c":
+        sys.argv = ["-c", *more[1:]]
+        exec(more[0], sys.modules["__main__"].__dict__)
+    else:
+        sys.argv = [what, *more]
+        runpy.run_path(what, run_name="__main__")
