@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import LIKENESS, RESULT, SIDE, after, opened, pixels, settled, source, upload
+from served import MODEL, RESULT, SIDE, after, opened, pixels, settled, source, upload
 from skimage import data
 
 from stargan import zoo
@@ -90,7 +90,21 @@ def test_strength_masks_and_parts(page: Any) -> None:
     assert difference(no_mouth, milder) > 0.05
     unmasked = after(page, lambda: page.get_by_label("Keep the face (FAN masks)").uncheck())
     assert difference(unmasked, no_mouth) > 0.2
-    assert page.locator("#likeness").is_visible() == LIKENESS
+
+
+def test_the_model_that_pages_open_with(page: Any) -> None:
+    assert not page.locator("#likeness").is_visible()
+    page.locator("#model input").click()
+    side = zoo.load(zoo.DEFAULT).config.image_size
+    first = after(page, lambda: page.get_by_role("option", name=zoo.DEFAULT, exact=True).click())
+    assert first.shape == (side, side, 3)
+    # It lets one choose how much of the person is kept, and shows the person more than its style.
+    slider = page.locator("#likeness input[type=range]")
+    assert slider.input_value() == "1"
+    slider.focus()
+    freer = after(page, lambda: page.keyboard.press("Home"))
+    own = pixels(page, source(page, "#result .before img"))
+    assert difference(freer, first) > 1 and difference(first, own) < difference(freer, own)
 
 
 def test_a_point_in_the_square_of_four_styles(page: Any, address: str) -> None:
@@ -165,7 +179,7 @@ def test_a_style_is_copied_and_pasted_where_it_belongs(page: Any, animals: str) 
     page.locator("#domain-b").get_by_label("orc").check()
     page.get_by_text("This style is one of the domain 'woman', not of 'orc'").wait_for()
     assert not page.locator(RESULT).is_visible()
-    page.locator("#pasted-b textarea").fill(text.replace('"woman"', '"orc"').replace(zoo.DEFAULT, "other"))
+    page.locator("#pasted-b textarea").fill(text.replace('"woman"', '"orc"').replace(MODEL, "other"))
     page.get_by_text("This style is one of the model 'other").wait_for()
     page.locator("#pasted-b textarea").fill("nonsense")
     page.get_by_text("This is no style; paste what").wait_for()
