@@ -85,9 +85,10 @@ def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 @pytest.fixture(scope="session")
-def regular(browser: Any) -> Iterator[Any]:
+def regular(browser: Any, address: str) -> Iterator[Any]:
     """A visitor who comes again and again, and whose browser has the page's programs: a second to open it instead of three."""
     context = visitor(browser)
+    context.new_page().goto(f"{address}/theme.css")  # which stays, and keeps the process that they are compiled in
     yield context
     context.close()
 

@@ -33,6 +33,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # of a visitor: what one page has compiled, the next has, too
 ]
 PATIENCE = 180  # seconds
 WAIT = 90_000  # ms
