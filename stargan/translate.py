@@ -60,9 +60,9 @@ class Encoded:
 class Translator:
     """Holds a model ready on a device.
 
-    device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes what is fastest on the device;
-    fp32 gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs
-    keep, 0 to 1, unless `encode` is given another; ValueError for another than 1 where it does not.
+    device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes what is fastest on the device; fp32
+    gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs keep, 0 to
+    1, unless `encode` is given another; ValueError for another than 1 where it does not.
     """
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto", likeness: float = 1.0) -> None:

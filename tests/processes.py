@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib
 import multiprocessing
+import multiprocessing.util  # whose end, which waits, comes after what is registered later
 import os
 import runpy
 import signal
@@ -82,22 +84,38 @@ class Forked:
         self._process.kill()
 
 
-def forked(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
+@functools.cache
+def _server() -> Any:
+    """What forks. Whoever is still there at the end of the tests is killed, and not waited for."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LIBRARIES)
+    atexit.register(_kill_all)
+    return context
+
+
+def _kill_all() -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+def forked(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
     plain = [str(argument) for argument in arguments], str(cwd), dict(environment), str(output), str(errors)
-    process = context.Process(target=_run, args=plain)
+    process = _server().Process(target=_run, args=plain)
     process.start()
     return Forked(process)
 
 
 def ran(
-    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 300
+    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """A forked process that has come to its end, as of `subprocess.run`."""
+    """A forked process that has come to its end, as of `subprocess.run`, which kills it, too, where it takes longer."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        code = forked(arguments, cwd, environment, output, errors).wait(timeout)
+        process = forked(arguments, cwd, environment, output, errors)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
         return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,6 +116,7 @@ class Lately(Generic[Value]):
             self._values.pop(key, None)
 
 
+DIGESTS: Lately[str] = Lately(8 * KEPT_SOURCES)  # of files' contents
 FACES: Lately[list[Face]] = Lately()  # by the picture's content and the aligner: they are the same for all models
 
 
@@ -168,10 +169,11 @@ class Studio:
 
     def prepare(self, source: SourceChoice) -> SourceSquare:
         """Reads and aligns a picture, or finds it again; ImageError, AlignError or CheckpointError otherwise."""
-        content, key = self._content(source)
+        key = self._key(source)
         if (kept := self._squares.get(key)) is not None:
             return kept
         size = self.model.config.image_size
+        content = _file(source, Path.read_bytes)
         picture = images.read(content)
         if source.aligned:
             face = _chosen(self.faces(content, picture), source.face)
@@ -189,7 +191,7 @@ class Studio:
 
     def encode(self, source: SourceChoice, keep: Keep) -> Encoded:
         """The source, ready for any style; errors as in `prepare`."""
-        _, key = self._content(source)
+        key = self._key(source)
         likeness = self._likeness(keep)
         encoded = self._encoded.get(key)
         if encoded is None:
@@ -233,7 +235,7 @@ class Studio:
     def seeds(self, source: SourceChoice, keep: Keep, domain: str, seeds: Sequence[int], strength: float) -> list[Image.Image]:
         """The source in the styles of seeds. Who asks for what is being made, as a page does for two styles of a domain, waits for
         it."""
-        key = self._content(source)[1], keep.masks, tuple(sorted(keep.parts.items())), keep.likeness, domain, tuple(seeds), strength
+        key = self._key(source), keep.masks, tuple(sorted(keep.parts.items())), keep.likeness, domain, tuple(seeds), strength
         with self._beginning:
             row = self._rows.get(key)
             if ours := row is None:
@@ -262,14 +264,23 @@ class Studio:
         orange = torch.tensor([1.0, 0.1, -0.8]).view(1, 3, 1, 1)
         return images.to_pil(x * (1 - opacity) + orange * opacity)
 
-    def _content(self, source: SourceChoice) -> tuple[bytes, tuple[Hashable, ...]]:
-        if source.path is None:
-            raise ValueError(source.refused or "there is no source yet; drop a portrait into the first box, or take an example")
-        try:
-            content = Path(source.path).read_bytes()
-        except OSError:
-            raise images.ImageError("this picture has been deleted from the page meanwhile; drop it again") from None
-        return content, (hashlib.sha256(content).hexdigest(), source.aligned, source.face)
+    @staticmethod
+    def _key(source: SourceChoice) -> tuple[Hashable, ...]:
+        """What a square depends on: the picture's content, for which its file is read once as long as it stays as it is."""
+        now = _file(source, Path.stat)
+        file = source.path, now.st_ino, now.st_mtime_ns, now.st_size
+        digest = DIGESTS.get(file) or DIGESTS.put(file, hashlib.sha256(_file(source, Path.read_bytes)).hexdigest())
+        return digest, source.aligned, source.face
+
+
+def _file(source: SourceChoice, ask: Callable[[Path], Value]) -> Value:
+    """What a picture's file answers; ValueError where there is none, ImageError where it has gone."""
+    if source.path is None:
+        raise ValueError(source.refused or "there is no source yet; drop a portrait into the first box, or take an example")
+    try:
+        return ask(Path(source.path))
+    except OSError:
+        raise images.ImageError("this picture has been deleted from the page meanwhile; drop it again") from None
 
 
 def _chosen(faces: list[Face], number: int | None) -> Face:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gauge import files
 from PIL import Image
-from served import Open, launched, ready, served, visitor, with_camera
+from served import MODEL, Open, launched, ready, served, visitor, with_camera
 from skimage import data
 
 from stargan.files import checkpoint, places
@@ -45,7 +45,8 @@ def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page, with training allowed."""
     folder = tmp_path_factory.mktemp("app")
-    with served(folder, "--no-compile", "--train", "--data", str(folder / "data"), start=forked) as (url, _):
+    flags = "--no-compile", "--train", "--data", str(folder / "data")
+    with served(folder, *flags, start=forked, STARGAN_MODEL=MODEL, STARGAN_THREADS="0") as (url, _):
         yield url
 
 
@@ -53,7 +54,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """A page without training, as it is open to others."""
     folder = tmp_path_factory.mktemp("open")
-    with served(folder, "--no-compile", "--no-train", start=forked, GRADIO_TEMP_DIR=str(folder / "kept")) as (url, process):
+    variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(folder / "kept")}
+    with served(folder, "--no-compile", "--no-train", start=forked, **variables) as (url, process):
         yield Open(url, folder / "log", folder / "kept")
         process.terminate()
         process.wait(timeout=30)

@@ -22,6 +22,7 @@ from PIL import Image
 from safetensors import safe_open
 from skimage import data
 
+from stargan import zoo
 from stargan.files import places
 from tests.processes import Process, Start, fresh
 
@@ -37,7 +38,7 @@ FLAGS = [
 ]
 PATIENCE = 180  # seconds
 WAIT = 90_000  # ms
-# Of the bundled ones that which needs least work; test_main_view.py has the one that pages open with as a rule, too.
+# What most tests have pages open with: of the bundled ones that which needs least work.
 MODEL = "portraits-128"
 with safe_open(places.weights() / MODEL / "model.safetensors", "pt") as file:
     SIDE: int = json.loads(file.metadata()["config"])["image_size"]  # px, of what it makes
@@ -53,13 +54,13 @@ class Open(NamedTuple):
 
 @contextlib.contextmanager
 def served(folder: Path, *flags: str, start: Start = fresh, **variables: str) -> Iterator[tuple[str, Process]]:
-    """The address and the process of app.py with MODEL, these flags and environment variables; folder: for its
-    log. RuntimeError with what it printed where it does not start."""
+    """The address and the process of app.py with the model that it opens with as a rule, these flags and environment variables;
+    folder: for its log. RuntimeError with what it printed where it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "log"
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": MODEL} | variables
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "STARGAN_MODEL": zoo.DEFAULT} | variables
     process = start(["app.py", "--port", str(port), *flags], places.ROOT, environment, log, log)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + PATIENCE

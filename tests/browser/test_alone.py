@@ -33,7 +33,7 @@ def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("alone")
     kept = folder / "kept"
     flags = ("--no-compile", "--keep", "1", "--live", "4")
-    with served(folder, *flags, start=forked, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
+    with served(folder, *flags, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
         before = count(kept)
         page = opened(browser, url)
         after(page, lambda: upload(page, portrait_file))

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,7 @@ class Arena:
         path = os.pathsep.join([str(Path(__file__).parent / "mortal"), str(places.ROOT)])
         ways = {"CHAOS_FOLDER": out, "CHAOS_AT": at, "CHAOS_DELAY": delay, "CHAOS_CLOCK": clock, "CHAOS_COUNT": self._counter(out)}
         environment = os.environ | {k: str(v) for k, v in ways.items()} | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        said = Path(tempfile.mkstemp(dir=self.folder, suffix="-said")[1])
+        said = self.folder / f"{uuid.uuid4()}-said"
         return Started(self.begin(command.at(out), places.ROOT, environment, NOTHING, said), said)
 
     def call(self, command: Command, out: Path, at: int = 0, delay: float = 0.0, clock: float = 0.0) -> Call:

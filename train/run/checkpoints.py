@@ -18,6 +18,8 @@ from train.config import ConfigError, TrainingError
 from train.run.start import take_over
 from train.step.state import State
 
+BEFORE = "bf16"  # the precision of runs that did not write it down: it was the default
+
 
 def save(state: State, folder: Path) -> Path:
     """Writes `checkpoint-<iteration>.pt` whole or not at all, keeps the newest `keep` and the best, and exports
@@ -97,6 +99,8 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
                 f"{found[-1]} is of a run on something else: {'; '.join(changes)}. Put that back, train under another name, or "
                 "go on all the same with --accept-changes"
             )
+        if state.config.precision == "auto":
+            state.precision = content.get("run", {}).get("precision", BEFORE)
         if _moved(old, state.config.model.domains):
             _by_name(state, content, old)
             state.iteration, state.best = content["iteration"], {}
@@ -118,8 +122,6 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
         ) from None
     state.iteration = content["iteration"]
     state.best = content.get("best", {})
-    if state.config.precision == "auto":
-        state.precision = content.get("run", {}).get("precision", state.precision)
     return True
 
 

@@ -15,9 +15,13 @@ from stargan.networks import ModelConfig
 from stargan.ui.studio import Keep, SourceChoice, Studio
 
 
-def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small() -> Studio:
     shape = ModelConfig(image_size=64, domains=("a", "b"), w_hpf=0, base_channels=4, max_channels=8, hidden_dim=16)
-    studio = Studio(build(shape), compiled=False)
+    return Studio(build(shape), compiled=False)
+
+
+def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = small()
     portrait(1).save(tmp_path / "source.png")
     source = SourceChoice(str(tmp_path / "source.png"), aligned=False)
     decode, made = studio.translator.decode, []
@@ -37,3 +41,26 @@ def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pyte
         studio.seeds(source, Keep(), "b", range(3), 1.0)
     other = studio.seeds(source, Keep(), "b", range(3), 1.0)
     assert made == [3, 3, 3] and not np.array_equal(np.asarray(other[0]), np.asarray(rows[0][0]))
+
+
+def test_a_file_is_read_again_where_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio, path, read = small(), tmp_path / "source.png", Path.read_bytes
+    source, times = SourceChoice(str(path), aligned=False), []
+
+    def counted(file: Path) -> bytes:
+        times.append(file)
+        return read(file)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    portrait(1).save(path)
+    first = studio.prepare(source).image
+    assert studio.prepare(source).image is first and len(times) == 2  # for what it is, and for the picture
+    studio.encode(source, Keep())
+    studio.encode(source, Keep(likeness=0.5))
+    assert len(times) == 2
+    path.unlink()
+    portrait(2).save(path)
+    assert not np.array_equal(np.asarray(studio.prepare(source).image), np.asarray(first))
+    path.unlink()
+    with pytest.raises(ValueError, match="has been deleted from the page meanwhile"):
+        studio.prepare(source)

@@ -240,6 +240,12 @@ def test_a_run_stays_with_the_precision_that_it_began_with(
     monkeypatch.setattr(by, lambda device: "fp32")
     assert loop.fit(settings(picture_folder, tmp_path, precision="auto", iterations=2)).precision == "bf16"
     assert loop.fit(settings(picture_folder, tmp_path, precision="fp32", iterations=3)).precision == "fp32", "unless told otherwise"
+    # Before runs wrote it down, bf16 was the default.
+    (newest,) = (tmp_path / "tiny").glob("checkpoint-0000003.pt")
+    content = torch.load(newest, weights_only=True)
+    del content["run"]["precision"]
+    torch.save(content, newest)
+    assert loop.fit(settings(picture_folder, tmp_path, precision="auto", iterations=4)).precision == "bf16"
     assert loop.fit(settings(picture_folder, tmp_path / "new", precision="auto", iterations=1)).precision == "fp32"
 
 
