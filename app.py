@@ -30,7 +30,8 @@ demo = ui.build(
     keep=arguments.keep,
     live=arguments.live,
     tabs={"Train": functools.partial(train.tab, folders=training)},
-).queue(max_size=arguments.max_queue, default_concurrency_limit=2)
+)
+demo = ui.unhurried(demo.queue(max_size=arguments.max_queue, default_concurrency_limit=2))
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end like others, which takes uploads with it

@@ -13,6 +13,7 @@ from stargan import zoo
 from stargan.files.checkpoint import CheckpointError
 from stargan.ui import about, models
 from stargan.ui.endpoints import Endpoints
+from stargan.ui.events import unhurried
 from stargan.ui.first import first
 from stargan.ui.folder import Folder
 from stargan.ui.footage import Footage
@@ -28,7 +29,7 @@ from stargan.ui.translate import Translate
 from stargan.ui.way import Way
 from stargan.ui.work import Work
 
-__all__ = ["CSS", "THEME", "build", "cannot_listen", "check_address", "guard", "settings"]
+__all__ = ["CSS", "THEME", "build", "cannot_listen", "check_address", "guard", "settings", "unhurried"]
 
 HEADING = "# StarGAN v2\nA portrait in another domain and style: choose two, and drag between them."
 CSS = Path(__file__).with_name("style.css")

@@ -64,9 +64,9 @@ class Footage:
 
     def wire(self) -> None:
         own = {"clip_file": self.source, "way": self.way, "whole": self.whole, "job": self.job}
-        self.make.click(
-            self.run, inputs_kwargs=own | self.view.inputs, outputs=[self.made, self.status], api_visibility="private",
-            show_progress_on=self.status, **UNCHECKED, **VIDEOS,
+        self.view.gathered.before(
+            self.make.click, self.run, inputs_kwargs=own | self.view.inputs, outputs=[self.made, self.status],
+            api_visibility="private", show_progress_on=self.status, **UNCHECKED, **VIDEOS,
         )  # fmt: skip
 
         def stop(job: Job) -> None:

@@ -187,7 +187,7 @@ class Live:
         view = self.view
         changes = [change for corner in view.corners[:2] for change in corner.changes]
         changes += [*view.keep.changes, view.strength.change, view.model.change, self.opened.select]
-        always_last(changes, self.steer, inputs_kwargs=view.inputs, outputs=self.camera, **quiet())
+        always_last(changes, self.steer, inputs_kwargs=view.inputs, outputs=self.camera, gathered=view.gathered, **quiet())
 
     def steer(self, **values: Any) -> Any:
         """What goes with each frame: the model, both styles, and what is kept."""

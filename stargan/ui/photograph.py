@@ -49,9 +49,11 @@ class Photograph:
         self.opened.collapse(lambda: (False, None), None, [self.shown, self.whole], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         seen = {"shown": self.shown, **self.view.inputs}
-        opened.then(self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
-        always_last(self.view.result.viewer.rest, self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
-        self.download.click(self.save, inputs_kwargs=self.view.inputs, outputs=self.view.result.saver, **quiet(trigger_mode="once"))
+        gathered = self.view.gathered
+        gathered.before(opened.then, self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
+        always_last(self.view.rested.then, self.show, inputs_kwargs=seen, outputs=self.whole, **quiet())
+        save = {"inputs_kwargs": self.view.inputs, "outputs": self.view.result.saver, **quiet(trigger_mode="once")}
+        gathered.before(self.download.click, self.save, **save)
 
     def make(self, values: dict[str, Any]) -> Image.Image:
         """The photograph at its own size; a ValueError says what is wrong."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
 JS = Path(__file__).with_name("js")
@@ -29,8 +30,13 @@ def photo(label: str, elem_id: str, height: int, value: str | None = None) -> gr
 
 
 def path_of(value: dict[str, Any] | None) -> str | None:
-    """The file in a box of pictures or files, as UNCHECKED gives it."""
-    return value["path"] if value else None
+    """The file in a box of pictures or files, as UNCHECKED gives it; ValueError where it says nothing by that Gradio would have
+    known it as a file, and looked whether it is one that the page may open."""
+    if not value:
+        return None
+    if not is_file_obj_with_meta(value):
+        raise ValueError("what is in a box is no file; reload the page")
+    return str(value["path"])
 
 
 def address(image: Image.Image, side: int | None = None) -> str:

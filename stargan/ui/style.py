@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from stargan.ui.box import Box
-from stargan.ui.events import QUIET, always_last
+from stargan.ui.events import QUIET, Gathered, always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, tile_row
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
@@ -98,7 +98,7 @@ class StyleInput:
         """What sets the widgets `shown` to a choice."""
         return [gr.update(**domain_state(studio, choice.domain)), choice.kind, choice.seed or 0, choice.reference, choice.pasted]
 
-    def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any]) -> None:
+    def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any], gathered: Gathered) -> None:
         """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened."""
         quiet = QUIET | UNCHECKED
         self.reference.wire()
@@ -114,8 +114,9 @@ class StyleInput:
         always_last(
             [self.domain.change, self.first.change, *changes],
             offer,
-            inputs_kwargs={"first": self.first, "domain": self.domain, "kind": self.kind, "seed": self.seed, **inputs},
+            inputs_kwargs={"first": self.first, **inputs},
             outputs=self.offered,
+            gathered=gathered,
             **quiet,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles
-from stargan.ui.events import QUIET, always_last
+from stargan.ui.events import QUIET, Gathered, always_last
 from stargan.ui.first import First
 from stargan.ui.keep import KeepInput, likeness_slider, masks_switch
 from stargan.ui.pictures import JS, UNCHECKED, address, tiles
@@ -38,9 +39,11 @@ def quiet(**more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Translate:
-    """The tab's widgets, its handlers, and the inputs that other parts share with it."""
+    """The tab's widgets, its handlers, and the inputs that other parts share with it. first: what the page opens with. rested: the
+    event of a picture that stands, after which all has been gathered."""
 
     work: Work
+    first: Scene
     source: Source
     model: gr.Dropdown
     result: Result
@@ -54,6 +57,8 @@ class Translate:
     home: gr.Radio
     back: gr.Button
     again: gr.Image
+    gathered: Gathered
+    rested: Any
 
     @classmethod
     def build(cls, work: Work, source: Source, model: gr.Dropdown, first: First) -> Translate:
@@ -75,8 +80,16 @@ class Translate:
             b = StyleInput.build("b", source.folder, studio, scene.corners[1], first.rows[1])
         keep = KeepInput.build(studio, likeness, masks)
         square, c, d = cls._square(source, studio, scene)
-        more = cls._more(studio)
-        return cls(work, source, model, result, (a, b, c, d), position, square, strength, keep, *more)
+        kept, written, home, back, again = cls._more(studio)
+        corners = a, b, c, d
+        widgets = {"model": model, "position": position, "square": square, "strength": strength, **source.inputs, **keep.inputs}
+        for corner in corners:
+            widgets |= corner.inputs
+        del widgets["chosen"]  # which the browser does not know
+        gathered = Gathered.build(widgets, "scene")
+        rested = result.viewer.rest(None, **gathered.step)
+        more = kept, written, home, back, again
+        return cls(work, scene, source, model, result, corners, position, square, strength, keep, *more, gathered, rested)
 
     @staticmethod
     def _square(source: Source, studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
@@ -110,12 +123,11 @@ class Translate:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What handlers take by name, for `read`."""
-        own = {"model": self.model, "position": self.position, "square": self.square, "strength": self.strength}
-        styles = {name: widget for corner in self.corners for name, widget in corner.inputs.items()}
-        return own | self.source.inputs | styles | self.keep.inputs
+        """What handlers take by name, for `read`, once the rest has been `gathered`."""
+        return {"scene": self.gathered.box, "chosen": self.source.chosen}
 
-    def read(self, values: dict[str, Any]) -> Scene:
+    def read(self, given: dict[str, Any]) -> Scene:
+        values = {"chosen": given["chosen"], **given["scene"]}
         corners = tuple(corner.read(values) for corner in self.corners)
         y = float((values["square"] or {}).get("y", 0))
         source, keep = self.source.read(values), self.keep.read(values)
@@ -128,10 +140,9 @@ class Translate:
         shown = [result.viewer, result.status]
         place: dict[str, Any] = quiet(show_progress="minimal", show_progress_on=result.status)
         moves = [self.position.change, self.square.input]
-        always_last([*moves, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, **place)
-        offering = {name: inputs[name] for name in (*self.source.inputs, *self.keep.inputs, "strength", "model")}
-        for corner in self.corners:
-            corner.wire(self.offer, offering, changes)
+        always_last([*moves, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, gathered=self.gathered, **place)
+        for i, corner in enumerate(self.corners):
+            corner.wire(functools.partial(self.offer, i), inputs, changes, self.gathered)
         # The point in the square and the slider tell each other, in the browser alone.
         self.square.input(None, self.square, self.position, js="value => value.x", **quiet())
         self.position.change(
@@ -147,21 +158,21 @@ class Translate:
         once: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "show_progress_on": result.status}
         once |= UNCHECKED
         told = [result.session, result.link, self.written, self.kept, self.again]
-        rested = always_last(result.viewer.rest, self.rest, inputs_kwargs=taken, outputs=told, **quiet())
+        rested = always_last(self.rested.then, self.rest, inputs_kwargs=taken, outputs=told, **quiet())
         # Only the browser knows at which address the page stands.
         here = "query => query.includes('://') ? query : location.origin + location.pathname + '?' + query"
         rested.then(None, result.link, result.link, js=here, **quiet())
         seeds = [self.corners[0].seed, self.corners[1].seed]
         result.viewer.next(self.next_style, [self.position, *seeds], seeds, **quiet())
-        result.download.click(self.download, inputs_kwargs=inputs, outputs=result.saver, **once)
+        before = self.gathered.before
+        before(result.download.click, self.download, inputs_kwargs=inputs, outputs=result.saver, **once)
         result.together.click(self.all, result.session, result.saver, **once)
         source = [self.source.box.photo, self.source.aligned]
-        result.as_source.click(self.use_as_source, inputs_kwargs=inputs, outputs=source, **once)
-        result.as_style.click(
-            self.use_as_style, inputs_kwargs=inputs, outputs=[*self.corners[0].shown, self.position, self.square], **once
-        )
-        self.back.click(self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
-        page.load(self.restore, inputs_kwargs=inputs, outputs=self.restored, **quiet())
+        before(result.as_source.click, self.use_as_source, inputs_kwargs=inputs, outputs=source, **once)
+        style = [*self.corners[0].shown, self.position, self.square]
+        before(result.as_style.click, self.use_as_style, inputs_kwargs=inputs, outputs=style, **once)
+        before(self.back.click, self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
+        page.load(self.restore, None, self.restored, **quiet())
 
     @property
     def restored(self) -> list[Any]:
@@ -181,16 +192,17 @@ class Translate:
         except ValueError as error:
             return Result.value(None, None), sentence(error)
 
-    def offer(self, first: int, domain: str, kind: str, seed: float | None, **values: Any) -> Any:
-        """The source in the styles of seeds from `first` on, that of `seed` marked."""
-        source, keep = self.source.read(values), self.keep.read(values)
+    def offer(self, number: int, first: int, **values: Any) -> Any:
+        """The source in the styles of seeds from `first` on, that of the corner of this number marked."""
+        scene = self.read(values)
+        style = scene.corners[number]
         try:
-            if source.path is None or domain not in self.work.library.get(values["model"]).domains:
+            if scene.source.path is None or style.domain not in self.work.library.get(scene.model).domains:
                 return tiles([], [])
             seeds = range(first, first + OFFERED)
-            made = self.work.seeds(values["model"], source, keep, domain, seeds, values["strength"])
-            chosen = int(seed) - first if kind == SEED and seed is not None else -1
-            return tiles(made, [label(domain, seed) for seed in seeds], chosen)
+            made = self.work.seeds(scene.model, scene.source, scene.keep, style.domain, seeds, scene.strength)
+            chosen = int(style.seed) - first if style.kind == SEED and style.seed is not None else -1
+            return tiles(made, [label(style.domain, seed) for seed in seeds], chosen)
         except ValueError:
             return tiles([], [])  # the result says why
 
@@ -262,15 +274,15 @@ class Translate:
         chosen = [gr.update(**domain_state(studio, domain)) for domain in domains]
         return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.offered(studio)]
 
-    def restore(self, request: gr.Request, **values: Any) -> Any:
+    def restore(self, request: gr.Request) -> Any:
         """The scene of the link by which the page was opened."""
         query: Mapping[str, str] = dict(request.query_params)
         if not set(CORNERS) & set(query):
             return [gr.skip()] * len(self.restored)
         try:
-            model = query.get("model", values["model"])
+            model = query.get("model", self.first.model)
             studio = self.work.library.get(model)
-            scene = self.read(values).linked(studio, query)
+            scene = self.first.linked(studio, query)
         except ValueError as error:
             gr.Warning(sentence(error), title="")
             return [gr.skip()] * len(self.restored)

@@ -67,10 +67,12 @@ class Way:
         self.opened.collapse(lambda: (False, None), None, [self.shown, self.strip], **quiet())
         opened = self.opened.expand(lambda: True, None, self.shown, **quiet())
         seen, made = {"shown": self.shown, **self.view.inputs}, [self.strip, self.movie]
-        opened.then(self.steps, inputs_kwargs=seen, outputs=made, **quiet())
-        always_last(self.view.result.viewer.rest, self.steps, inputs_kwargs=seen, outputs=made, **quiet())
+        gathered = self.view.gathered
+        gathered.before(opened.then, self.steps, inputs_kwargs=seen, outputs=made, **quiet())
+        always_last(self.view.rested.then, self.steps, inputs_kwargs=seen, outputs=made, **quiet())
         inputs = {"between": self.between, "seconds": self.seconds, "loop": self.loop, **self.view.inputs}
-        self.make.click(self.film, inputs_kwargs=inputs, outputs=self.movie, api_visibility="private", **UNCHECKED, **VIDEOS)
+        making: dict[str, Any] = {"api_visibility": "private", **UNCHECKED, **VIDEOS}
+        gathered.before(self.make.click, self.film, inputs_kwargs=inputs, outputs=self.movie, **making)
 
     def steps(self, shown: bool, **values: Any) -> tuple[Any, Any]:
         """The strip where it can be seen; where there is no result, neither it nor the video of an earlier one stays."""

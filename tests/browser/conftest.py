@@ -56,7 +56,7 @@ def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     folder = tmp_path_factory.mktemp("open")
     variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(folder / "kept")}
     with served(folder, "--no-compile", "--no-train", start=forked, **variables) as (url, process):
-        yield Open(url, folder / "log", folder / "kept")
+        yield Open(url, folder / "log", folder / "kept", process)
         process.terminate()
         process.wait(timeout=30)
         assert not files(folder / "kept"), "uploads and results outlive the page"

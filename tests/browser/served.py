@@ -45,11 +45,12 @@ with safe_open(places.weights() / MODEL / "model.safetensors", "pt") as file:
 
 
 class Open(NamedTuple):
-    """A page that is open to others: its address, its log, and the folder of uploads and results."""
+    """A page that is open to others: its address, its log, the folder of uploads and results, and its process."""
 
     url: str
     log: Path
     kept: Path
+    process: Process
 
 
 @contextlib.contextmanager

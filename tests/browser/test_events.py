@@ -57,6 +57,15 @@ def test_no_two_handlers_of_the_page_call_each_other_up(address: str) -> None:
     assert not {event: modes for event, modes in listening.items() if len(modes) > 1 and "always_last" in modes}
 
 
+def test_no_handler_of_the_page_takes_many_inputs(address: str) -> None:
+    """Whatever happens, Gradio tells each input of all handlers that have run."""
+    with urllib.request.urlopen(f"{address}/config") as answer:
+        handlers = json.load(answer)["dependencies"]
+    own = [handler for handler in handlers if handler["backend_fn"] and handler["api_visibility"] == "private"]
+    assert len(own) > 50
+    assert not {handler["api_name"]: len(handler["inputs"]) for handler in own if len(handler["inputs"]) > 15}
+
+
 def test_how_far_something_is_stands_where_it_can_be_seen(address: str) -> None:
     """Buttons do not show it, and empty text has no height for it."""
     with urllib.request.urlopen(f"{address}/config") as answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -143,7 +144,7 @@ def test_who_waits_for_a_picture_sees_a_place_in_the_queue(browser: Any, address
         """body => Promise.all([...Array(50).keys()].map(i => fetch("gradio_api/queue/join", {
             method: "POST", headers: { "Content-Type": "application/json" },
             body: JSON.stringify({ ...body, session_hash: `other-${i}` }) })))""",
-        next(body for body in joined if 0.25 in body["data"]),
+        next(body for body in joined if '"position": 0.25' in json.dumps(body["data"])),
     )
     slider.fill("0.75")
     page.locator("#status").get_by_text(re.compile(r"queue: \d+/\d+")).wait_for(timeout=WAIT)

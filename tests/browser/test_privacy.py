@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -17,7 +18,7 @@ import pytest
 from gauge import files
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import Open, after, opened, to_tab, upload
+from served import Open, after, opened, settled, to_tab, upload
 from skimage import data
 
 from stargan.files import places
@@ -48,7 +49,7 @@ def translated(client: Client, picture: Path) -> Any:
 
 
 def test_neither_results_nor_the_log_tell_of_an_upload(open_page: Open, tmp_path: Path) -> None:
-    url, log, kept = open_page
+    url, log, kept, _ = open_page
     picture, broken = photograph(tmp_path), tmp_path / f"{NAME}-2.jpg"
     broken.write_bytes(picture.read_bytes()[:5000])
     client = Client(url, verbose=False)
@@ -110,7 +111,7 @@ def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
 
 
 def test_no_other_file_of_the_machine_is_given_out(open_page: Open) -> None:
-    url, log, kept = open_page
+    url, log, kept, _ = open_page
     mine = kept.parent / "mine.png"
     mine.write_bytes(b"private")
     for path in ("/etc/passwd", str(log), str(mine), str(places.ROOT / "app.py"), f"{kept}/../mine.png"):
@@ -119,8 +120,44 @@ def test_no_other_file_of_the_machine_is_given_out(open_page: Open) -> None:
         assert refused.value.code == 403
 
 
+def test_no_other_file_of_the_machine_is_worked_on(open_page: Open, browser: Any, tmp_path: Path) -> None:
+    """As no page would ask for it: what is made of the source is asked for with another file in its place."""
+    visitor = opened(browser, open_page.url)
+    settled(visitor)
+    joined: list[dict[str, Any]] = []
+    visitor.on("request", lambda request: joined.append(request.post_data_json) if "/queue/join" in request.url else None)
+    after(visitor, lambda: visitor.locator("#position input[type=range]").fill("0.25"))
+    asked = next(body for body in joined if isinstance(body["data"][0], dict) and body["data"][0].get("position") == 0.25)
+    example = asked["data"][0]["photo"]
+    Image.fromarray(data.astronaut()).save(tmp_path / "private.png")
+    file = {"meta": {"_type": "gradio.FileData"}}
+    private = {"path": str(tmp_path / "private.png")}
+    photos = {0: example, 1: private, 2: private | file, 3: {"path": example}}
+    for number, photo in photos.items():
+        session = {"session_hash": f"crafted{number}"}
+        body = asked | session | {"data": [asked["data"][0] | {"photo": photo}, *asked["data"][1:]]}
+        kind = {"Content-Type": "application/json"}
+        assert visitor.request.post(f"{open_page.url}/gradio_api/queue/join", data=json.dumps(body), headers=kind).ok
+        told = visitor.request.get(f"{open_page.url}/gradio_api/queue/data", params=session).text()
+        given = photo is example
+        assert ("data:image/webp" in told) == given and ('"success":true' in told) == given, told[:500]
+    visitor.context.close()
+
+
+def test_a_page_that_nobody_uses_rests(open_page: Open) -> None:
+    """Gradio's queue would look a thousand times a second whether there is something to do."""
+
+    def woken() -> int:
+        status = [path.read_text() for path in Path(f"/proc/{open_page.process.pid}/task").glob("*/status")]
+        return sum(int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[0]) for text in status)
+
+    before = woken()
+    time.sleep(1)
+    assert 0 < woken() - before < 500
+
+
 def test_an_upload_that_is_too_large_is_refused(open_page: Open) -> None:
-    url, _, kept = open_page
+    url, _, kept, _ = open_page
     head = b'--xxxx\r\nContent-Disposition: form-data; name="files"; filename="large.bin"\r\n\r\n'
     request = urllib.request.Request(
         f"{url}/gradio_api/upload",

@@ -31,7 +31,7 @@ def until_it_ends(kept: Path) -> None:
 
 
 def test_the_clip_of_who_leaves_is_given_up(browser: Any, open_page: Open, tmp_path: Path) -> None:
-    url, _, kept = open_page
+    url, _, kept, _ = open_page
     before = found(kept, "stargan.mp4")
     face = Image.fromarray(data.astronaut()).resize((256, 256))
     video.write(tmp_path / "clip.mp4", [face] * FRAMES, 10)
@@ -48,7 +48,7 @@ def test_the_clip_of_who_leaves_is_given_up(browser: Any, open_page: Open, tmp_p
 
 
 def test_the_video_of_a_program_that_ends_is_given_up(open_page: Open, portrait_file: Path) -> None:
-    url, _, kept = open_page
+    url, _, kept, _ = open_page
     before = found(kept, "stargan.mp4")
     client = Client(url, verbose=False)
     way = ", ".join(str(seed) for seed in range(14))
