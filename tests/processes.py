@@ -1,6 +1,6 @@
 """Processes of Python: `fresh` ones, and ones `forked` from a process that has read the project and its libraries already, which
 takes several seconds of a processor. Both have an environment, folder, output and end of their own; but what a library takes
-from the environment as it is read (huggingface_hub does), forked ones have as the tests have it.
+from the environment as it is read (huggingface_hub does), forked ones have as the tests have it, unless they read it anew.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class Process(Protocol):
 
 
 class Start(Protocol):
-    def __call__(
-        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path
-    ) -> Process:
+    def __call__(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
         """Starts `python` with these arguments; what it writes goes to the ends of these files."""
 
 
@@ -98,20 +96,28 @@ def _kill_all() -> None:
         process.kill()
 
 
-def forked(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path) -> Process:
-    plain = [str(argument) for argument in arguments], str(cwd), dict(environment), str(output), str(errors)
+def forked(
+    arguments: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    errors: Path,
+    anew: Sequence[str] = (),
+) -> Process:
+    """anew: packages that it reads itself, as they are on its own path or with its own environment."""
+    plain = [str(argument) for argument in arguments], str(cwd), dict(environment), [str(output), str(errors)], list(anew)
     process = _server().Process(target=_run, args=plain)
     process.start()
     return Forked(process)
 
 
 def ran(
-    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 120
+    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 120, anew: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """A forked process that has come to its end, as of `subprocess.run`, which kills it, too, where it takes longer."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        process = forked(arguments, cwd, environment, output, errors)
+        process = forked(arguments, cwd, environment, output, errors, anew)
         try:
             code = process.wait(timeout)
         finally:
@@ -119,7 +125,7 @@ def ran(
         return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
 
-def _run(arguments: list[str], cwd: str, environment: dict[str, str], *outputs: str) -> None:
+def _run(arguments: list[str], cwd: str, environment: dict[str, str], outputs: list[str], anew: list[str]) -> None:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
@@ -131,6 +137,8 @@ def _run(arguments: list[str], cwd: str, environment: dict[str, str], *outputs: 
     sys.path[:] = [first, *given, *(path for path in sys.path[1:] if not path.startswith(TESTS))]
     if "OMP_NUM_THREADS" in environment:
         importlib.import_module("torch").set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    for name in [name for name in sys.modules if name.partition(".")[0] in anew]:
+        del sys.modules[name]
     sys.modules.pop("sitecustomize", None)
     with contextlib.suppress(ImportError):
         importlib.import_module("sitecustomize")

@@ -6,8 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from PIL import Image
 
 from stargan import zoo
 from stargan.files import places
+from tests.processes import ran
 from train import config
 
 ROOT = places.ROOT
@@ -76,9 +75,7 @@ def test_the_commands_for_a_domain_of_ones_own(clone: Path) -> None:
         commands = [["-c", code]] if kind == "python" else [shlex.split(line)[1:] for line in code.splitlines()]
         assert kind == "python" or all(line.startswith("python ") for line in code.splitlines())
         for command in commands:
-            done = subprocess.run(
-                [sys.executable, *command], cwd=clone, env=environment, capture_output=True, text=True, check=False
-            )
+            done = ran(command, clone, environment, 300, anew=("stargan", "train", "huggingface_hub"))
             assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
             said += done.stdout
     count = 2 * len(list((clone / "stargan" / "ui" / "examples").glob("*.webp")))

@@ -83,9 +83,7 @@ def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(open_page: Open,
     visitor.context.close()
 
 
-def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
-    open_page: Open, browser: Any, tmp_path: Path
-) -> None:
+def test_an_address_that_is_known_to_another_visitor_leads_nowhere(open_page: Open, browser: Any, tmp_path: Path) -> None:
     visitor, other = opened(browser, open_page.url), opened(browser, open_page.url)
     picture = photograph(tmp_path, data.astronaut()[:, ::-1])  # which nobody else has uploaded
     after(visitor, lambda: upload(visitor, picture))

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 from material import TINY_FAN, portrait
@@ -12,6 +10,7 @@ from stargan.files import checkpoint, places
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.ui import zero
+from tests.processes import ran
 
 ROOT = places.ROOT
 
@@ -119,9 +118,7 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_page_gives_its_work_to_other_processes(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPACES_ZERO_GPU": "true", "GRADIO_ANALYTICS_ENABLED": "False"}
-    result = subprocess.run(
-        [sys.executable, "page.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+    result = ran(["page.py"], folder, environment, anew=("stargan", "train"))
     assert result.returncode == 0, result.stderr
     out = json.loads(result.stdout.splitlines()[-1])
     names = [name for name, _ in out["calls"]]

@@ -22,6 +22,8 @@ from train.__main__ import main
 from train.judge import classifier, distances, evaluate, table, translations
 from train.run import loop
 
+EPOCHS = 30  # after which the classifier knows the two colours
+
 
 def tiny(**changes: object) -> checkpoint.Model:
     torch.manual_seed(0)
@@ -98,7 +100,7 @@ def test_distances_of_equal_and_opposite_pictures() -> None:
 def test_classifier_learns_and_is_kept(two_colours: Path, cache: Path) -> None:
     train = data.load(two_colours, "train", classifier.LOADED_SIDE, cache)
     val = data.load(two_colours, "val", 64, cache)
-    net = classifier.classifier(train, cache, 40, 0, torch.device("cpu"))
+    net = classifier.classifier(train, cache, EPOCHS, 0, torch.device("cpu"))
     with torch.no_grad():
         logits, features = net(val.batch(np.arange(16)))
     assert (logits.argmax(1).numpy() == val.domain).mean() >= 0.9
@@ -106,7 +108,7 @@ def test_classifier_learns_and_is_kept(two_colours: Path, cache: Path) -> None:
     (kept,) = cache.glob("classifier-*.safetensors")
     written = kept.stat().st_mtime_ns
     with torch.no_grad():
-        again, _ = classifier.classifier(train, cache, 40, 0, torch.device("cpu"))(val.batch(np.arange(16)))
+        again, _ = classifier.classifier(train, cache, EPOCHS, 0, torch.device("cpu"))(val.batch(np.arange(16)))
     assert torch.equal(again, logits) and kept.stat().st_mtime_ns == written
 
 
@@ -139,7 +141,7 @@ def test_real_pictures_score_as_real(two_colours: Path, cache: Path, monkeypatch
             return torch.full((len(arguments[1]), 64), float(arguments[0]))
         return torch.full((64,), float(arguments[1]))
 
-    found = evaluate.evaluate(tiny(), two_colours, cache=cache, outputs=4, downloads=False, epochs=40)
+    found = evaluate.evaluate(tiny(), two_colours, cache=cache, outputs=4, downloads=False, epochs=EPOCHS)
     for kind in evaluate.KINDS:
         assert found[kind]["accuracy"] >= 0.9 and found[kind]["diversity_ratio"] == pytest.approx(1, abs=0.4)
         assert all(0.5 < ratio < 2 for ratio in found[kind]["swd_ratio"].values())
