@@ -30,6 +30,7 @@ def same(a, b):
 def root(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "ROOT", tmp_path)
     monkeypatch.setenv("STARGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)  # a folder of a name that is asked for may be beside that of the tests
     return tmp_path
 
 
