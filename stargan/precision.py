@@ -29,7 +29,10 @@ def autocast(device: torch.device | str = "cpu") -> torch.autocast:
 @functools.cache
 def _bf16_is_faster() -> bool:
     """Whether this processor convolves faster in bf16, measured: there are some with units for it that take twice as long in it.
-    Where both come to about the same, it is not."""
+    Where both come to about the same, it is not.
+
+    Measured is what it takes of a processor, not of the clock: others that have the cores meanwhile would decide, and a batch that
+    goes on after a kill would come to other pictures than the one that it goes on with."""
     # These ask the processor; the flags bear an underscore but have no public counterpart.
     if not torch.cpu._is_amx_tile_supported() and not torch.cpu._is_avx512_bf16_supported():
         return False
@@ -42,7 +45,7 @@ def _bf16_is_faster() -> bool:
     with torch.no_grad():
         for _ in range(6):
             for dtype, (x, weight) in cases.items():
-                start = time.perf_counter()
+                start = time.thread_time()
                 F.conv2d(x, weight, padding=1)
-                times[dtype].append(time.perf_counter() - start)
+                times[dtype].append(time.thread_time() - start)
     return 1.2 * min(times[torch.bfloat16]) < min(times[torch.float32])
