@@ -99,7 +99,8 @@ class StyleInput:
         return [gr.update(**domain_state(studio, choice.domain)), choice.kind, choice.seed or 0, choice.reference, choice.pasted]
 
     def wire(self, offer: Callable[..., Any], inputs: dict[str, Any], changes: list[Any], gathered: Gathered) -> None:
-        """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened."""
+        """offer: gives the row of styles to choose from, from `first` and `inputs`, when one of `changes` happened and all has been
+        `gathered`."""
         quiet = QUIET | UNCHECKED
         self.reference.wire()
         self.reference.watch()

@@ -52,13 +52,13 @@ class Translate:
     square: gr.HTML
     strength: gr.Slider
     keep: KeepInput
+    gathered: Gathered
+    rested: Any
     kept: gr.HTML
     written: gr.Textbox
     home: gr.Radio
     back: gr.Button
     again: gr.Image
-    gathered: Gathered
-    rested: Any
 
     @classmethod
     def build(cls, work: Work, source: Source, model: gr.Dropdown, first: First) -> Translate:
@@ -80,16 +80,14 @@ class Translate:
             b = StyleInput.build("b", source.folder, studio, scene.corners[1], first.rows[1])
         keep = KeepInput.build(studio, likeness, masks)
         square, c, d = cls._square(source, studio, scene)
-        kept, written, home, back, again = cls._more(studio)
-        corners = a, b, c, d
+        more, corners = cls._more(studio), (a, b, c, d)
         widgets = {"model": model, "position": position, "square": square, "strength": strength, **source.inputs, **keep.inputs}
         for corner in corners:
             widgets |= corner.inputs
         del widgets["chosen"]  # which the browser does not know
         gathered = Gathered.build(widgets, "scene")
         rested = result.viewer.rest(None, **gathered.step)
-        more = kept, written, home, back, again
-        return cls(work, scene, source, model, result, corners, position, square, strength, keep, *more, gathered, rested)
+        return cls(work, scene, source, model, result, corners, position, square, strength, keep, gathered, rested, *more)
 
     @staticmethod
     def _square(source: Source, studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
@@ -127,7 +125,7 @@ class Translate:
         return {"scene": self.gathered.box, "chosen": self.source.chosen}
 
     def read(self, given: dict[str, Any]) -> Scene:
-        values = {"chosen": given["chosen"], **given["scene"]}
+        values = {**given["scene"], "chosen": given["chosen"]}
         corners = tuple(corner.read(values) for corner in self.corners)
         y = float((values["square"] or {}).get("y", 0))
         source, keep = self.source.read(values), self.keep.read(values)
