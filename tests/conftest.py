@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from fileserver import DATA, FileServer
-from material import portrait
+from material import SmallNet, portrait
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 # Files of tests/browser by what they need, each line about as long as the others.
@@ -99,6 +99,15 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = np.random.default_rng(0).uniform(8, 88, (len(names), 68, 2)).astype(np.float16)
     np.savez(root / "landmarks.npz", files=np.array(names), points=points)
     return root
+
+
+@pytest.fixture
+def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What looks at pictures through MobileNetV2 has a small network instead."""
+    torch.manual_seed(0)
+    torch.save(SmallNet().state_dict(), tmp_path / "features.pth")
+    monkeypatch.setattr("torchvision.models.mobilenet_v2", SmallNet)
+    monkeypatch.setattr("train.step.features.weights_file", lambda: tmp_path / "features.pth")
 
 
 @pytest.fixture

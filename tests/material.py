@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import sys
 import threading
 from pathlib import Path
@@ -26,6 +27,17 @@ def fill(net: torch.nn.Module, prefix: str) -> torch.nn.Module:
     filled = {k: recipe.fill(prefix, k, tuple(v.shape)) for k, v in net.state_dict().items() if k not in own}
     net.load_state_dict(own | filled)
     return net.eval()
+
+
+class SmallNet(torch.nn.Module):
+    """In place of MobileNetV2: as many layers, but small, and on random weights, so that none have to be downloaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, *[24] * 4, *[32] * 3, *[96] * 7, *[320] * 4]
+        convs = [torch.nn.Conv2d(i, o, 1) for i, o in itertools.pairwise(widths)]
+        convs[0] = torch.nn.Conv2d(3, 24, 3, stride=8)
+        self.features = torch.nn.Sequential(*convs)
 
 
 def portrait(seed: int, side: int = 96) -> Image.Image:

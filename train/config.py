@@ -41,6 +41,7 @@ PAPER = {
     "lambda_proj": 0.0,
     "last_shortcut": False,
     "lambda_lmk": 0.0,
+    "likeness": False,
     "subsampled_chroma": False,
     "discriminator_lr": 0.0,
     "sources": (),
@@ -79,6 +80,8 @@ class TrainConfig:
     lambda_ds: float = 1.0
     lambda_cyc: float = 1.0
     lambda_con: float = 0.0  # content loss between source and output (train/step/content.py); departs from the paper
+    likeness: bool = False  # train a free and a faithful generator, and all between them, at once (train/step/line.py)
+    lambda_con_free: float = 0.0  # with likeness: the weight of the content loss at likeness 0, as lambda_con is at 1
     lambda_lmk: float = 0.0  # landmark loss between source and output (train/step/losses.py)
     lambda_mis: float = 0.0  # matching-aware discriminator: a real picture of another domain is a fake to a branch
     lambda_proj: float = 0.0  # a second discriminator, on features of a network trained on photographs (train/step/projected.py)
@@ -148,6 +151,11 @@ class TrainConfig:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.lambda_lmk and not self.w_hpf:
             raise ConfigError("lambda_lmk compares what the FAN of a model with masks finds; set w_hpf above 0, or lambda_lmk to 0")
+        if self.likeness and not 0 <= self.lambda_con_free < self.lambda_con:
+            raise ConfigError(
+                f"likeness trains generators with more and with less of the content loss, but lambda_con is {self.lambda_con} and "
+                f"lambda_con_free {self.lambda_con_free}; set lambda_con above lambda_con_free, and that to 0 or above"
+            )
         if self.discriminator_lr < 0:
             raise ConfigError(f"discriminator_lr is {self.discriminator_lr}; it has to be 0 (as lr) or above")
         if self.clip < 0:

@@ -45,7 +45,8 @@ def begin(state: State, model: Model, discriminator: Path | None, pictures: data
     if growth.can_grow(model.config, config.model):
         model = growth.grow(model, config.model, pictures, config.seed)
     for name in state.averaged:
-        take_over(state.networks[name], getattr(model, name), config.model.domains, model.config.domains)
+        # A model without likeness to choose begins as both ends of the line.
+        take_over(state.networks[name], model.networks.get(name, model.generator), config.model.domains, model.config.domains)
         state.averaged[name].load_state_dict(state.networks[name].state_dict())
     known = [d for d in config.model.domains if d in model.config.domains]
     new = [d for d in config.model.domains if d not in known]

@@ -20,9 +20,11 @@ from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConf
 from stargan.precision import fastest
 from train.config import TrainConfig
 from train.step.features import Features
+from train.step.line import Line
 from train.step.projected import ProjectedDiscriminator
 
 Masks = tuple[Tensor, Tensor]
+LIKENESS = 1  # keeps the random numbers of likeness apart from those of batches
 
 
 class State:
@@ -51,9 +53,12 @@ class State:
             self.style_encoder = StyleEncoder(model)
             self.discriminator = Discriminator(model)
             self.projected = ProjectedDiscriminator(len(config.domains)) if config.lambda_proj else None
+            self.line: Line | None = None  # of generators, where all of it is trained
             for net in self.networks.values():
                 initialize(net)
                 net.to(**ready)
+        if config.likeness:
+            self.line = Line(self.generator)
         self.features = Features().to(**ready) if config.lambda_con or config.lambda_proj else None
         self.averaged = {k: copy.deepcopy(net).requires_grad_(False) for k, net in self.networks.items() if k not in self.judges}
         rates = {"mapping_network": config.mapping_lr} | dict.fromkeys(self.judges, config.discriminator_lr or config.lr)
@@ -81,9 +86,11 @@ class State:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
+        """What is trained. Of a line of generators, the faithful end is called the generator; the free one is there, too."""
         judges: dict[str, nn.Module] = {name: getattr(self, name) for name in self.judges}
+        ends = {"generator": self.generator} if self.line is None else {"generator": self.line.faithful, "free": self.line.free}
         return {
-            "generator": self.generator,
+            **ends,
             "mapping_network": self.mapping_network,
             "style_encoder": self.style_encoder,
             **judges,
@@ -94,6 +101,19 @@ class State:
         """The weight of the diversity loss, falling linearly from lambda_ds to ds_floor over ds_iterations."""
         c = self.config
         return c.ds_floor + (c.lambda_ds - c.ds_floor) * max(0.0, 1 - self.iteration / c.ds_iterations)
+
+    @property
+    def likeness(self) -> float:
+        """Of the generator that this iteration works with: half the time 1, else any, uniformly."""
+        if self.line is None:
+            return 1.0
+        return float(min(1.0, 2 * np.random.default_rng([self.config.seed, self.iteration, LIKENESS]).random()))
+
+    @property
+    def lambda_con(self) -> float:
+        """The weight of the content loss at this iteration's likeness."""
+        c = self.config
+        return c.lambda_con_free + (c.lambda_con - c.lambda_con_free) * self.likeness if self.line is not None else c.lambda_con
 
     def set_rates(self) -> None:
         """Gives the optimisers this iteration's learning rates: those of the configuration, less towards the end of the run."""

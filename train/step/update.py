@@ -132,7 +132,7 @@ def generator_loss(
             dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
             weight = fake.image.new_tensor(c.con_weights)[batch.y_trg] if c.con_weights else None
             log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale), weight)
-            loss = loss + c.lambda_con * log["con"]
+            loss = loss + state.lambda_con * log["con"]
         if found is not None and heatmaps is not None:
             log["lmk"] = losses.landmarks(heatmaps.float(), found.float())
             loss = loss + c.lambda_lmk * log["lmk"]
@@ -146,7 +146,7 @@ def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, di
     """One step of these networks along the mean gradient of the losses of all parts of the batch, in all processes. A step
     whose gradient is not finite is left out. Returns the losses, averaged."""
     c = state.config
-    parameters = [p for name in names for p in state.networks[name].parameters()]
+    parameters = [p for name in names for p in getattr(state, name).parameters()]
     for p in parameters:
         p.grad = None
     log: dict[str, Tensor] = {}
@@ -173,8 +173,14 @@ def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, di
     state.bad_steps = 0
     if c.clip > 0:
         torch.nn.utils.clip_grads_with_norm_(parameters, c.clip, norm)
+    line = state.line if "generator" in names else None
+    if line is not None:
+        line.hand_on()
+        names = (*names, "free")
     for name in names:
         state.optimisers[name].step()
+    if line is not None:
+        line.take(line.likeness)
     return log
 
 
@@ -183,6 +189,8 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
     (or one kind, in turn), the averages, the weight of the diversity loss. Returns the losses, without gradient."""
     c = state.config
     state.set_rates()
+    if state.line is not None:
+        state.line.take(state.likeness)
     kinds = (KINDS[state.iteration % 2],) if c.alternate else KINDS
     # In turn, latent- and reference-guided updates both take their share of R1 and of the cycle.
     turn = state.iteration // (2 if c.alternate else 1)
@@ -231,7 +239,8 @@ def iterate(state: State, batch: Batch) -> dict[str, Tensor]:
         log |= {f"G/{kind}_{k}": v for k, v in found.items()}
     update_averages(state)
     state.iteration += 1
-    return log | {"G/lambda_ds": torch.tensor(state.lambda_ds)}
+    weights = {"G/lambda_ds": state.lambda_ds} | ({"G/likeness": state.line.likeness} if state.line is not None else {})
+    return log | {k: torch.tensor(v) for k, v in weights.items()}
 
 
 @torch.no_grad()

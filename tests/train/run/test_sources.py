@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchvision
 from material import TINY_FAN, portrait
 
 from stargan import zoo
@@ -21,12 +19,13 @@ from train import config, data
 from train.config import ConfigError
 from train.run import loop, records
 from train.run.start import begin
-from train.step import features, growth, losses
+from train.step import growth, losses
 from train.step.batch import sample_batch
 from train.step.content import content
 from train.step.state import State
 from train.step.update import iterate, translate
 
+pytestmark = pytest.mark.usefixtures("small_features")
 SETTINGS = {
     "name": "tiny",
     "domains": ["cold", "warm"],
@@ -55,26 +54,6 @@ def folder(picture_folder: Path, tmp_path: Path) -> Path:
         for i in range(5):
             portrait(70 + i).save(tmp_path / "data" / split / "photo" / f"{i}.png")
     return tmp_path / "data"
-
-
-class SmallNet(torch.nn.Module):
-    """In place of MobileNetV2: as many layers, but small, and on random weights, so that none have to be downloaded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = [3, *[24] * 4, *[32] * 3, *[96] * 7, *[320] * 4]
-        convs = [torch.nn.Conv2d(i, o, 1) for i, o in itertools.pairwise(widths)]
-        convs[0] = torch.nn.Conv2d(3, 24, 3, stride=8)
-        self.features = torch.nn.Sequential(*convs)
-
-
-@pytest.fixture(autouse=True)
-def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("features") / "features.pth"
-    torch.save(SmallNet().state_dict(), path)
-    monkeypatch.setattr(torchvision.models, "mobilenet_v2", SmallNet)
-    monkeypatch.setattr(features, "weights_file", lambda: path)
 
 
 def settings(folder: Path, **changes: object) -> config.TrainConfig:
