@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -33,9 +35,20 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several processes share the cores: one thread each.
     if WORKER:
         torch.set_num_threads(1)
+    keep_freed_memory()
     # In the order below instead of by the number of tests.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+def keep_freed_memory() -> None:
+    """Has glibc use freed memory again, up to a gigabyte of it, instead of asking the system for each large tensor, which clears
+    every page of it."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(-4, 0)  # M_MMAP_MAX
+        library.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD
+        library.mallopt(-2, 2**26)  # M_TOP_PAD
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -148,10 +148,10 @@ def quiet(page: Any, seconds: float, patience: float = WAIT / 1000) -> bool:
     """Whether the page comes to a time, within `patience` seconds, in which it asks for nothing and gets nothing: for so long where
     it waits for nothing, and otherwise for as long as nothing will come any more."""
     start, asked = time.monotonic(), ASKED[page]
-    while time.monotonic() - max(start, asked.last) < (max(seconds, IDLE) if asked.pending else seconds):
+    while (left := (max(seconds, IDLE) if asked.pending else seconds) + max(start, asked.last) - time.monotonic()) > 0:
         if time.monotonic() - start > patience:
             return False
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(1000 * min(left, 0.1 if asked.pending else left))
         page.evaluate("0")  # it has done what was due
     return True
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,13 +15,15 @@ from typing import Any
 import pytest
 from gauge import files
 from gradio_client import Client, handle_file
-from served import PATIENCE, after, opened, served, source, upload
+from served import MODEL, PATIENCE, after, opened, served, source, upload
 from test_live import live
 
 from stargan.files import places
-from tests.processes import forked
+from tests.processes import forked, ran
 
 Kept = tuple[Any, str, Path, int]
+# The page, saying at once what it says.
+BY_LINES = "import runpy, sys; sys.stdout.reconfigure(line_buffering=True); runpy.run_path('app.py', run_name='__main__')"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("alone")
     kept = folder / "kept"
     flags = ("--no-compile", "--keep", "1", "--live", "4")
-    with served(folder, *flags, GRADIO_TEMP_DIR=str(kept), SPACE_ID="someone/space") as (url, _):
+    variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(kept), "SPACE_ID": "someone/space"}
+    with served(folder, *flags, start=forked, **variables) as (url, _):
         before = count(kept)
         page = opened(browser, url)
         after(page, lambda: upload(page, portrait_file))
@@ -68,7 +69,7 @@ def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:
 
 
 def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
-    with served(tmp_path, "--no-compile", "--auth", "me:secret", start=forked) as (url, _):
+    with served(tmp_path, "--no-compile", "--auth", "me:secret", start=forked, STARGAN_MODEL=MODEL) as (url, _):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/config")
         with pytest.raises(Exception, match=r"[Cc]redentials|[Ll]ogin|auth"):
@@ -87,22 +88,20 @@ def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        refused = subprocess.run(
-            [sys.executable, "app.py", "--no-compile", "--port", port], cwd=places.ROOT, env=environment, capture_output=True,
-            text=True, check=False, timeout=PATIENCE,
-        )  # fmt: skip
-        command = [sys.executable, "-u", "app.py", "--no-compile"]
+        refused = ran(["app.py", "--no-compile", "--port", port], places.ROOT, environment, PATIENCE)
         # Where none is asked for, the search for a free one begins there.
-        around = subprocess.Popen(
-            command, cwd=places.ROOT, env=environment | {"GRADIO_SERVER_PORT": port}, stdout=subprocess.PIPE, text=True
-        )
+        said = tmp_path / "said"
+        asked = environment | {"GRADIO_SERVER_PORT": port}
+        around = forked(["-c", BY_LINES, "--no-compile"], places.ROOT, asked, said, said, anew=("gradio", "stargan", "train"))
         try:
-            assert around.stdout is not None
-            found = next((line for line in around.stdout if "Running on" in line), "")
+            deadline = time.monotonic() + PATIENCE
+            while not (found := re.search(r"Running on.*\n", said.read_text() if said.exists() else "")):
+                assert around.poll() is None and time.monotonic() < deadline, said.read_text()
+                time.sleep(0.2)
         finally:
             around.terminate()
             around.wait(PATIENCE)
-    assert re.search(r"http://127\.0\.0\.1:(\d+)", found) and f":{port}" not in found
+    assert re.search(r"http://127\.0\.0\.1:(\d+)", found[0]) and f":{port}" not in found[0]
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
 

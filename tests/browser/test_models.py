@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from served import after, opened, served, upload
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
+from tests.processes import forked
 
 NOWHERE = "http://127.0.0.1:9"  # where nobody listens
 
@@ -49,7 +51,8 @@ def hub(tmp_path: Path) -> Iterator[str]:
 def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, portrait_file: Path, tmp_path: Path) -> None:
     offline = {"https_proxy": NOWHERE, "HTTPS_PROXY": NOWHERE, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     stores = {"HF_HOME": str(tmp_path / "hf"), "STARGAN_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": hub}
-    with served(tmp_path, "--no-compile", "--train", **offline, **stores) as (url, _):
+    start = functools.partial(forked, anew=("huggingface_hub", "stargan", "train"))
+    with served(tmp_path, "--no-compile", "--train", start=start, **offline, **stores) as (url, _):
         page = opened(browser, url)
         page.get_by_role("button", name="Get another model").click()
         page.get_by_text("CC BY-NC 4.0").wait_for()

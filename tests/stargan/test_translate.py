@@ -112,10 +112,11 @@ def test_the_fast_path_shows_no_difference() -> None:
     exact, fast = (Translator(model, precision=p) for p in ("fp32", "bf16"))
     domains = model.config.domains
     examples = [images.read(path) for path in sorted((places.weights() / zoo.DEFAULT / "examples").glob("*.jpg"))]
+    encoded = [exact.encode(example) for example in examples]
     found = []
     for i in range(64):
         maker = styles.from_seed(model, domains[i % 3], i)
-        source = images.to_pil(exact.decode(exact.encode(examples[i % len(examples)]), maker))
+        source = images.to_pil(exact.decode(encoded[i % len(examples)], maker))
         domain = domains[(i + i // 3) % 3]
         if i % 2:
             codes = [styles.from_seed(model, domain, 1000 + i)] * 2

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stargan.files import places
 from stargan.ui.folder import Folder, _remove
+from tests.processes import ran
 
 KILLED = """
 import os, signal
@@ -34,7 +33,7 @@ def pictures(base: Path) -> list[str]:
 
 
 def test_what_a_killed_page_left_goes_and_what_another_has_stays(base: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED], cwd=places.ROOT)
+    done = ran(["-c", KILLED], places.ROOT, os.environ)
     assert done.returncode == -signal.SIGKILL and pictures(base) == ["picture.png"]
     first = Folder(3600)
     assert pictures(base) == []

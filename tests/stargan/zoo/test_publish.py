@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -19,6 +17,7 @@ from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.zoo import publish, trial
 from stargan.zoo.hub import OURS
+from tests.processes import ran
 
 ROOT = places.ROOT
 
@@ -58,10 +57,8 @@ def front(text):
 
 def run(*arguments, cwd, **variables):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables
-    return subprocess.run(
-        [sys.executable, "-m", "stargan", "publish", *map(str, arguments)],
-        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    # Among them are some that are read as the Hub's client is.
+    return ran(["-m", "stargan", "publish", *map(str, arguments)], cwd, environment, anew=("huggingface_hub", "stargan"))
 
 
 @pytest.mark.slow
