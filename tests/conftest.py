@@ -26,7 +26,7 @@ WORKER = "PYTEST_XDIST_WORKER" in os.environ
 PAGES = {
     "a page": (),  # all others
     "a second page": ("test_boxes.py", "test_feel.py", "test_main_view.py"),
-    "a third page": ("test_axe.py", "test_endpoints.py", "test_firefox.py", "test_live.py", "test_phone.py", "test_train_tab.py"),
+    "a third page": ("test_endpoints.py", "test_firefox.py", "test_live.py", "test_looks.py", "test_phone.py", "test_train_tab.py"),
     "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py"),
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
-from served import opened, served, with_camera
+from served import opened, served, visitor, with_camera
 from test_live import FRAMES, live
 
 from stargan import zoo
@@ -39,7 +39,7 @@ def main() -> None:
         camera = with_camera(playwright.chromium, Path(work))
         if not arguments.no_compile:
             opened(camera, url).wait_for_timeout(WARM)
-        pages = [live(camera, url) for _ in range(arguments.visitors)]
+        pages = [live(visitor(camera), url) for _ in range(arguments.visitors)]
         pages[0].wait_for_timeout(1000 * arguments.seconds)
         for i, page in enumerate(pages, 1):
             print(f"visitor {i}: {said(page, 0)} ({page.evaluate(FRAMES)} frames in all)")

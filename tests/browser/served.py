@@ -136,6 +136,15 @@ def visitor(browser: Any, **options: Any) -> Any:
     return context
 
 
+@contextlib.contextmanager
+def returning(browser: Any, address: str) -> Iterator[Any]:
+    """A visitor whose browser has compiled a page's programs once for all its pages."""
+    context = visitor(browser)
+    context.new_page().goto(f"{address}/theme.css")  # which stays, and keeps the process that they are compiled in
+    yield context
+    context.close()
+
+
 def watch(page: Any) -> None:
     """Notes from now on what a page waits for."""
     asked = ASKED.setdefault(page, Asked())
@@ -158,7 +167,12 @@ def quiet(page: Any, seconds: float, patience: float = WAIT / 1000) -> bool:
 
 def ready(context: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
     """A page of a visitor, ready."""
-    page = context.new_page()
+    return anew(context.new_page(), address, width, height, theme)
+
+
+def anew(page: Any, address: str, width: int = 1280, height: int = 900, theme: str = "light") -> Any:
+    """A page in place of what a tab shows, ready."""
+    ASKED[page].pending.clear()  # of what was there before
     page.set_viewport_size({"width": width, "height": height})
     page.goto(f"{address}/?__theme={theme}")
     page.locator("#result .after img").wait_for()

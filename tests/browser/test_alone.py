@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from gauge import files
 from gradio_client import Client, handle_file
-from served import MODEL, PATIENCE, after, opened, served, source, upload
+from served import MODEL, PATIENCE, after, opened, served, source, upload, visitor
 from test_live import live
 
 from stargan.files import places
@@ -62,7 +62,7 @@ def test_nobody_has_models_fetched_to_a_public_page(made: Kept) -> None:
 
 
 def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:
-    page = live(camera, made[1])
+    page = live(visitor(camera), made[1])
     page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
     assert page.get_by_role("button", name="Start the camera").is_enabled()
     page.context.close()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import RESULT, WAIT, after, becomes, ready, settled, to_tab, upload, visitor
+from served import RESULT, WAIT, after, becomes, settled, to_tab, upload, visitor
 from test_clip_tab import film, frames
 from test_live import FRAMES
 from test_main_view import FIRST, difference
@@ -39,13 +39,11 @@ def twins() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(regular: Any, address: str, twins: str) -> Iterator[Any]:
+def page(page: Any, twins: str) -> Any:
     """A visitor's page with that model chosen, its picture there."""
-    page = ready(regular, address)
     page.locator("#model input").click()
     assert after(page, lambda: page.get_by_role("option", name=twins).click()).shape == (SIZE, SIZE, 3)
-    yield page
-    page.close()
+    return page
 
 
 def set_to(page: Any, value: str, slider: str = "#likeness") -> None:

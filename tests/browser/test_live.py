@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from served import opened, to_tab
+import pytest
+from served import ready, returning, to_tab, visitor
 
 FRAMES = "Number(document.querySelector('#live [data-frames]')?.dataset.frames || 0)"
 
 
-def live(browser: Any, address: str) -> Any:
-    page = opened(browser, address)
+@pytest.fixture(scope="module")
+def filmed(camera: Any, address: str) -> Iterator[Any]:
+    """A visitor with a camera who comes again."""
+    with returning(camera, address) as context:
+        yield context
+
+
+def live(context: Any, address: str) -> Any:
+    """A visitor's page, with the camera started."""
+    page = ready(context, address)
     to_tab(page, "Live")
     page.get_by_role("button", name="Start the camera").click()
     return page
@@ -22,8 +32,8 @@ def more_frames(page: Any, count: int) -> None:
     page.wait_for_function(f"least => {FRAMES} >= least", arg=now + count, timeout=90_000)
 
 
-def test_the_camera_runs_and_the_slider_acts_meanwhile(camera: Any, address: str) -> None:
-    page = live(camera, address)
+def test_the_camera_runs_and_the_slider_acts_meanwhile(filmed: Any, address: str) -> None:
+    page = live(filmed, address)
     more_frames(page, 3)
     assert re.search(r"[\d.]+ frames a second, \d+ ms from a frame", page.locator("#live .said").inner_text())
     page.evaluate(
@@ -56,34 +66,34 @@ def test_the_camera_runs_and_the_slider_acts_meanwhile(camera: Any, address: str
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped.").wait_for()
     assert page.locator("#live video").evaluate("v => v.srcObject === null")
-    page.context.close()
+    page.close()
 
 
-def test_two_cameras_run_at_once(camera: Any, address: str) -> None:
-    pages = [live(camera, address) for _ in range(2)]
+def test_two_cameras_run_at_once(camera: Any, filmed: Any, address: str) -> None:
+    pages = [live(context, address) for context in (filmed, visitor(camera))]
     for page in pages:
         more_frames(page, 3)
     before = [page.evaluate(FRAMES) for page in pages]
     pages[0].wait_for_timeout(6000)
     gained = [page.evaluate(FRAMES) - start for page, start in zip(pages, before, strict=True)]
     assert min(gained) >= 1 and max(gained) <= 4 * min(gained) + 4, gained
-    for page in pages:
-        page.context.close()
+    pages[0].close()
+    pages[1].context.close()
 
 
-def test_a_camera_that_is_refused_or_missing_or_vanishes_is_said(browser: Any, camera: Any, address: str) -> None:
-    page = live(browser, address)  # without any camera
+def test_a_camera_that_is_refused_or_missing_or_vanishes_is_said(regular: Any, filmed: Any, address: str) -> None:
+    page = live(regular, address)  # without any camera
     page.get_by_text(re.compile("There is no camera|The camera was refused")).wait_for()
     page.add_init_script("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))")
     page.reload()
     to_tab(page, "Live")
     page.get_by_role("button", name="Start the camera").click()
     page.get_by_text("The camera was refused").wait_for()
-    page.context.close()
-    page = live(camera, address)
+    page.close()
+    page = live(filmed, address)
     more_frames(page, 1)
     page.evaluate("document.querySelector('#live video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
     page.get_by_text("The camera is gone").wait_for()
     page.get_by_role("button", name="Start the camera").click()
     more_frames(page, 1)
-    page.context.close()
+    page.close()

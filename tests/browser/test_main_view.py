@@ -24,7 +24,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).mean())
 
 
-def test_the_first_visit_shows_an_example_in_other_styles(page: Any, address: str) -> None:
+def test_the_first_visit_shows_an_example_that_follows_the_slider(page: Any, address: str) -> None:
     shown = page.request.get(address).text()
     assert source(page)[:400] in shown, "the first picture came later than the page"
     made, original = pixels(page, source(page)), pixels(page, source(page, "#result .before img"))
@@ -32,9 +32,7 @@ def test_the_first_visit_shows_an_example_in_other_styles(page: Any, address: st
     for end in "ab":
         assert page.locator(f"#offered-{end} .tiles img").count() == 8
     assert 6 <= page.locator("#examples .tiles button").count() <= 10
-
-
-def test_the_picture_follows_the_slider_and_the_last_position_wins(page: Any, address: str) -> None:
+    # It follows the slider, of which the last position wins.
     slider = page.locator("#position input[type=range]")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -67,7 +65,7 @@ def test_styles_are_chosen_from_the_row_and_dragged_to_the_other(page: Any) -> N
     page.wait_for_function("old => (document.querySelector('#offered-b .tiles img')?.src ?? old) != old", arg=old, timeout=60_000)
 
 
-def test_domains_and_seeds(page: Any) -> None:
+def test_domains_seeds_strength_masks_and_parts(page: Any) -> None:
     first = settled(page)
     page.locator("#position input[type=number]").fill("0")
     page.keyboard.press("Tab")
@@ -77,14 +75,10 @@ def test_domains_and_seeds(page: Any) -> None:
     assert difference(orc, at_a) > 3
     following = after(page, lambda: page.get_by_role("button", name="Next style A").click())
     assert difference(following, orc) > 1 and page.locator("#seed-a input").input_value() == "2"
-
-
-def test_strength_masks_and_parts(page: Any) -> None:
-    first = settled(page)
     slider = page.locator("#strength input[type=range]")
     slider.focus()
     milder = after(page, lambda: [page.keyboard.press("ArrowLeft") for _ in range(10)])
-    assert difference(milder, first) > 0.2
+    assert difference(milder, following) > 0.2
     page.get_by_role("button", name="Parts of the face").click()
     no_mouth = after(page, lambda: page.get_by_label("Keep mouth").uncheck())
     assert difference(no_mouth, milder) > 0.05
@@ -185,13 +179,30 @@ def test_a_style_is_copied_and_pasted_where_it_belongs(page: Any, animals: str) 
     page.get_by_text("This is no style; paste what").wait_for()
 
 
-def test_the_source_comes_back(page: Any) -> None:
+def test_the_source_comes_back_and_the_way_is_a_strip_and_a_video(page: Any, tmp_path: Path) -> None:
     made = settled(page)
     page.get_by_role("button", name="Back to the source").click()
     page.locator("#home").get_by_label("woman").check()
     page.get_by_role("button", name="Reconstruct").click()
     found = pixels(page, source(page, "#again img"))
     assert found.shape == made.shape and difference(found, made) > 1
+    page.get_by_role("button", name="The way from A to B").click()
+    strip = pixels(page, source(page, "#strip img"))
+    assert strip.shape == (SIDE, 9 * SIDE, 3)
+    assert difference(strip[:, :SIDE], strip[:, -SIDE:]) > 3
+    page.get_by_label("Further seeds on the way").fill("orc:5, 9")
+    page.get_by_label("Return to A in the end").check()
+    page.get_by_role("button", name="Make video").click()
+    player = page.locator("#movie video")
+    player.wait_for(state="attached", timeout=90_000)
+    (tmp_path / "out.mp4").write_bytes(page.request.get(player.get_attribute("src")).body())
+    import av
+
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 4 * 25
+    page.get_by_label("Further seeds on the way").fill("seven")
+    page.get_by_role("button", name="Make video").click()
+    page.get_by_text("'seven' is no seed").wait_for()
 
 
 def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, address: str, page: Any, animals: str) -> None:
@@ -213,23 +224,3 @@ def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, ad
     page.get_by_text("64 px, domains cat, dog").wait_for()
     assert other.locator("#domain-a label").all_inner_texts() == ["man", "orc", "woman"]
     other.context.close()
-
-
-def test_the_way_as_strip_and_video(page: Any, tmp_path: Path) -> None:
-    page.get_by_role("button", name="The way from A to B").click()
-    strip = pixels(page, source(page, "#strip img"))
-    assert strip.shape == (SIDE, 9 * SIDE, 3)
-    assert difference(strip[:, :SIDE], strip[:, -SIDE:]) > 3
-    page.get_by_label("Further seeds on the way").fill("orc:5, 9")
-    page.get_by_label("Return to A in the end").check()
-    page.get_by_role("button", name="Make video").click()
-    player = page.locator("#movie video")
-    player.wait_for(state="attached", timeout=90_000)
-    (tmp_path / "out.mp4").write_bytes(page.request.get(player.get_attribute("src")).body())
-    import av
-
-    with av.open(str(tmp_path / "out.mp4")) as file:
-        assert sum(1 for _ in file.decode(video=0)) == 4 * 25
-    page.get_by_label("Further seeds on the way").fill("seven")
-    page.get_by_role("button", name="Make video").click()
-    page.get_by_text("'seven' is no seed").wait_for()

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from served import quiet, ready, to_tab, visitor
-
-TABS = ("Translate", "Live", "Clip", "Grid", "Train", "About")
+from served import quiet, visitor
 
 
 @pytest.fixture
@@ -57,13 +55,3 @@ def test_fingers_move_controls_and_not_the_page(phone: Any) -> None:
     assert float(phone.locator("#square .point").evaluate("e => parseFloat(e.style.top)")) > 70
     assert moved(phone, "#position input[type=range]", (0.4, 0.5), (0.95, 0.6)) < 2
     assert float(phone.locator("#position input[type=range]").input_value()) > 0.7
-
-
-@pytest.mark.parametrize("width", [768, 375])
-def test_no_tab_is_wider_than_the_screen(regular: Any, address: str, width: int) -> None:
-    page = ready(regular, address, width, 800)
-    for tab in TABS:
-        to_tab(page, tab)
-        page.wait_for_timeout(400)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-    page.close()

@@ -18,7 +18,7 @@ import pytest
 from gauge import files
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import Open, after, opened, settled, to_tab, upload
+from served import Open, after, opened, ready, settled, to_tab, upload
 from skimage import data
 
 from stargan.files import places
@@ -66,8 +66,8 @@ def test_neither_results_nor_the_log_tell_of_an_upload(open_page: Open, tmp_path
     assert NAME not in log.read_text()
 
 
-def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(open_page: Open, browser: Any, tmp_path: Path) -> None:
-    visitor = opened(browser, open_page.url)
+def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(open_page: Open, guest: Any, tmp_path: Path) -> None:
+    visitor = ready(guest, open_page.url)
     after(visitor, lambda: upload(visitor, photograph(tmp_path)))
     visitor.get_by_role("button", name="Link to this style").click()
     visitor.wait_for_function("document.querySelector('#link textarea, #link input')?.value.includes('strength=')")
@@ -80,11 +80,13 @@ def test_what_is_taken_from_the_page_does_not_tell_of_an_upload(open_page: Open,
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert file.namelist() and not any(tells(file.read(name)) for name in file.namelist())
     assert open_page.log.read_text() and NAME not in open_page.log.read_text()
-    visitor.context.close()
+    visitor.close()
 
 
-def test_an_address_that_is_known_to_another_visitor_leads_nowhere(open_page: Open, browser: Any, tmp_path: Path) -> None:
-    visitor, other = opened(browser, open_page.url), opened(browser, open_page.url)
+def test_an_address_that_is_known_to_another_visitor_leads_nowhere(
+    open_page: Open, guest: Any, browser: Any, tmp_path: Path
+) -> None:
+    visitor, other = ready(guest, open_page.url), opened(browser, open_page.url)
     picture = photograph(tmp_path, data.astronaut()[:, ::-1])  # which nobody else has uploaded
     after(visitor, lambda: upload(visitor, picture))
     with visitor.expect_download() as download:
@@ -104,8 +106,8 @@ def test_an_address_that_is_known_to_another_visitor_leads_nowhere(open_page: Op
     join, kind = f"{open_page.url}/gradio_api/queue/join", {"Content-Type": "application/json"}
     assert other.request.post(join, data=json.dumps(asked), headers=kind).status == 403
     assert visitor.request.post(join, data=json.dumps(asked), headers=kind).status != 403
-    for one in (visitor, other):
-        one.context.close()
+    visitor.close()
+    other.context.close()
 
 
 def test_no_other_file_of_the_machine_is_given_out(open_page: Open) -> None:
@@ -118,9 +120,9 @@ def test_no_other_file_of_the_machine_is_given_out(open_page: Open) -> None:
         assert refused.value.code == 403
 
 
-def test_no_other_file_of_the_machine_is_worked_on(open_page: Open, browser: Any, tmp_path: Path) -> None:
+def test_no_other_file_of_the_machine_is_worked_on(open_page: Open, guest: Any, tmp_path: Path) -> None:
     """As no page would ask for it: what is made of the source is asked for with another file in its place."""
-    visitor = opened(browser, open_page.url)
+    visitor = ready(guest, open_page.url)
     settled(visitor)
     joined: list[dict[str, Any]] = []
     visitor.on("request", lambda request: joined.append(request.post_data_json) if "/queue/join" in request.url else None)
@@ -139,7 +141,7 @@ def test_no_other_file_of_the_machine_is_worked_on(open_page: Open, browser: Any
         told = visitor.request.get(f"{open_page.url}/gradio_api/queue/data", params=session).text()
         given = photo is example
         assert ("data:image/webp" in told) == given and ('"success":true' in told) == given, told[:500]
-    visitor.context.close()
+    visitor.close()
 
 
 def test_a_page_that_nobody_uses_rests(open_page: Open) -> None:
@@ -171,9 +173,9 @@ def test_an_upload_that_is_too_large_is_refused(open_page: Open) -> None:
     assert not left, "half an upload is kept"
 
 
-def test_training_can_be_switched_off(open_page: Open, browser: Any) -> None:
-    visitor = opened(browser, open_page.url)
+def test_training_can_be_switched_off(open_page: Open, guest: Any) -> None:
+    visitor = ready(guest, open_page.url)
     to_tab(visitor, "Train")
     visitor.get_by_text("Training is switched off on this page").wait_for()
     assert visitor.get_by_role("button", name="Start training").count() == 0
-    visitor.context.close()
+    visitor.close()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from served import RESULT, SIDE, WAIT, after, becomes, pixels, ready, settled, source, visitor
+from served import RESULT, SIDE, WAIT, after, becomes, pixels, settled, source, visitor
 
 
-def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
+def test_it_is_wiped_over_its_source_or_stands_beside_it_and_is_downloaded(page: Any) -> None:
     handle = page.locator("#result .handle")
     box = page.locator("#result .stage").bounding_box()
     page.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
@@ -26,18 +26,6 @@ def test_it_is_wiped_over_its_source_or_stands_beside_it(page: Any) -> None:
     page.get_by_role("button", name="Beside the source").click()
     left, right = (page.locator(f"#result .{which} img").bounding_box() for which in ("before", "after"))
     assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
-
-
-@pytest.mark.parametrize("width", [1280, 768])
-def test_it_is_as_large_as_fits_at_whole_multiples(regular: Any, address: str, width: int) -> None:
-    page = ready(regular, address, width)
-    side = page.locator("#result .after img").bounding_box()["width"]
-    room = page.locator("#result").bounding_box()["width"]
-    assert side % SIDE == 0 and side >= 256 and side <= room
-    page.close()
-
-
-def test_it_is_downloaded_as_png_and_all_as_zip(page: Any) -> None:
     settled(page)
     after(page, lambda: page.get_by_role("button", name="Next style B").click())
     second = settled(page)

@@ -17,8 +17,15 @@ from stargan.ui.source import EXAMPLES
 BEFORE = "#result .before img"
 
 
-def test_one_source_for_all_tabs(page: Any, portrait_file: Path) -> None:
-    after(page, lambda: upload(page, portrait_file))
+def test_an_example_or_a_file_is_the_source_of_all_tabs(page: Any, portrait_file: Path) -> None:
+    first = settled(page)
+    shown = after(page, lambda: page.locator("#examples .tiles button").nth(1).click())
+    assert np.abs(shown - first).mean() > 1
+    marked = page.locator("#examples .tiles button[aria-pressed=true]")
+    assert marked.count() == 1
+    assert page.locator("#examples .tiles button").nth(1).get_attribute("aria-pressed") == "true"
+    aligned = after(page, lambda: upload(page, portrait_file))
+    marked.wait_for(state="detached")
     own = pixels(page, source(page, BEFORE))
     to_tab(page, "Grid")
     page.get_by_role("button", name="Make grid").click()
@@ -26,21 +33,8 @@ def test_one_source_for_all_tabs(page: Any, portrait_file: Path) -> None:
     sheet = pixels(page, source(page, "#grid-result img"))
     assert sheet.shape == (2 * SIDE, 6 * SIDE, 3)
     assert np.abs(sheet[SIDE:, :SIDE] - own).mean() < 4  # the viewer's is compressed
-
-
-def test_an_example_is_taken(page: Any, portrait_file: Path) -> None:
-    first = settled(page)
-    shown = after(page, lambda: page.locator("#examples .tiles button").nth(1).click())
-    assert np.abs(shown - first).mean() > 1
-    marked = page.locator("#examples .tiles button[aria-pressed=true]")
-    assert marked.count() == 1
-    assert page.locator("#examples .tiles button").nth(1).get_attribute("aria-pressed") == "true"
-    after(page, lambda: upload(page, portrait_file))
-    marked.wait_for(state="detached")
-
-
-def test_alignment_can_be_switched_off(page: Any, portrait_file: Path) -> None:
-    aligned = after(page, lambda: upload(page, portrait_file))
+    # Its alignment can be switched off.
+    to_tab(page, "Translate")
     square = after(page, lambda: page.get_by_label("Align the face").uncheck())
     assert np.abs(square - aligned).mean() > 5
     whole = np.asarray(Image.fromarray(data.astronaut()).resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float32)
@@ -95,9 +89,12 @@ def test_after_a_refused_upload_nothing_is_left_of_the_last_person(page: Any, po
     for end in "ab":
         page.locator(f"#offered-{end} .tiles").wait_for(state="hidden")
     assert " ms" not in page.locator("#status").inner_text() and "Traceback" not in page.content()
-    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
-    upload(page, tmp_path / "coffee.png")
-    page.locator("#status").get_by_text("No face was found").wait_for()
+    # A picture without a face is shown as it was looked at.
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.tiff")
+    upload(page, tmp_path / "coffee.tiff")
+    for place in ("#status", "#source-note"):
+        page.locator(place).get_by_text("No face was found").wait_for()
+    page.wait_for_function("(i => i && i.naturalWidth == 600)(document.querySelector('#source img'))", timeout=60_000)
     assert not page.locator(RESULT).is_visible()
     shown = after(page, lambda: page.get_by_label("Align the face").uncheck())
     assert shown.shape == (SIDE, SIDE, 3)
@@ -127,14 +124,6 @@ def test_nothing_of_either_person_stays_after_a_refused_picture(page: Any, portr
     for box in made[:2] + made[3:]:
         page.locator(box).first.wait_for(state="attached")
     assert not page.locator(made[2]).count()
-
-
-def test_a_picture_without_a_face_is_shown_as_it_was_looked_at(page: Any, tmp_path: Path) -> None:
-    settled(page)
-    Image.fromarray(data.coffee()).save(tmp_path / "coffee.tiff")
-    upload(page, tmp_path / "coffee.tiff")
-    page.locator("#source-note").get_by_text("No face was found").wait_for()
-    page.wait_for_function("(i => i && i.naturalWidth == 600)(document.querySelector('#source img'))", timeout=60_000)
 
 
 def test_alignment_stands_off_where_the_model_knows_no_faces(page: Any, animals: str, tmp_path: Path) -> None:

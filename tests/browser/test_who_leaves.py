@@ -10,7 +10,7 @@ from typing import Any
 from gauge import files
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import Open, opened, to_tab
+from served import Open, ready, to_tab
 from skimage import data
 
 from stargan.media import video
@@ -30,19 +30,19 @@ def until_it_ends(kept: Path) -> None:
         time.sleep(0.2)
 
 
-def test_the_clip_of_who_leaves_is_given_up(browser: Any, open_page: Open, tmp_path: Path) -> None:
+def test_the_clip_of_who_leaves_is_given_up(guest: Any, open_page: Open, tmp_path: Path) -> None:
     url, _, kept, _ = open_page
     before = found(kept, "stargan.mp4")
     face = Image.fromarray(data.astronaut()).resize((256, 256))
     video.write(tmp_path / "clip.mp4", [face] * FRAMES, 10)
-    visitor = opened(browser, url)
+    visitor = ready(guest, url)
     to_tab(visitor, "Clip")
     visitor.locator("#clip-source input[type=file]").set_input_files(str(tmp_path / "clip.mp4"))
     visitor.locator("#clip-source").get_by_text("clip").first.wait_for()
     visitor.get_by_role("button", name="Translate the clip").click()
     visitor.get_by_text(re.compile(r"about \d+ s left")).first.wait_for(timeout=120_000)
     assert found(kept, "*.part")
-    visitor.context.close()
+    visitor.close()
     until_it_ends(kept)
     assert found(kept, "stargan.mp4") == before, "all frames were made for nobody"
 
