@@ -1,4 +1,4 @@
-"""Fixtures that several tests share, and which tests run beside which."""
+"""How tests are run, and which of them beside which. The process that shares them out with `-n` reads no library for that."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 # Read when the library of threads is loaded, here and in what the tests start: threads that wait do not spin.
@@ -15,27 +13,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # One test compiles: workers for that, of which each loads PyTorch, would take longer than it.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
-import numpy as np
 import pytest
-import torch
-from fileserver import DATA, FileServer
-from material import SmallNet, portrait
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 # Files of tests/browser by what they need, each line about as long as the others.
 PAGES = {
     "a page": (),  # all others
-    "a second page": ("test_boxes.py", "test_feel.py", "test_main_view.py"),
-    "a third page": ("test_endpoints.py", "test_firefox.py", "test_live.py", "test_looks.py", "test_phone.py", "test_train_tab.py"),
+    "a second page": ("test_boxes.py", "test_feel.py", "test_looks.py", "test_main_view.py", "test_train_tab.py"),
     "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py"),
 }
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Several processes share the cores: one thread each.
-    if WORKER:
-        torch.set_num_threads(1)
     keep_freed_memory()
+    if WORKER or not getattr(config.option, "numprocesses", None):
+        config.pluginmanager.import_plugin("shared")
     # In the order below instead of by the number of tests.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
@@ -88,48 +80,3 @@ def group(nodeid: str) -> str:
         killed = re.fullmatch(r".*_by_a_kill\[(.+)\]", test)
         return f"chaos {killed[1] if killed else 'prepare'}"
     return path
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    """Tuning sets the number of threads of the whole process, which decides on the last bits of sums."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder: train and val, two domains of a few generated pictures, with landmarks."""
-    root = tmp_path_factory.mktemp("pictures")
-    names = []
-    for s, split in enumerate(("train", "val")):
-        for d, domain in enumerate(("cold", "warm")):
-            (root / split / domain).mkdir(parents=True)
-            for i in range(4):
-                portrait(100 * s + 10 * d + i).save(root / split / domain / f"{i}.png")
-                names.append(f"{split}/{domain}/{i}")
-    points = np.random.default_rng(0).uniform(8, 88, (len(names), 68, 2)).astype(np.float16)
-    np.savez(root / "landmarks.npz", files=np.array(names), points=points)
-    return root
-
-
-@pytest.fixture
-def small_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What looks at pictures through MobileNetV2 has a small network instead."""
-    torch.manual_seed(0)
-    torch.save(SmallNet().state_dict(), tmp_path / "features.pth")
-    monkeypatch.setattr("torchvision.models.mobilenet_v2", SmallNet)
-    monkeypatch.setattr("train.step.features.weights_file", lambda: tmp_path / "features.pth")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """It has DATA as `/file`; downloads try again at once, and give up soon."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("stargan.files.download.WAITS", (0.01, 0.01))
-    monkeypatch.setattr("stargan.files.download.TIMEOUT", 5.0)
-    server = FileServer()
-    server.files["/file"] = DATA
-    yield server
-    server.close()

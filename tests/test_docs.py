@@ -43,7 +43,7 @@ def test_the_settings_for_a_domain_of_ones_own_fit_the_bundled_model() -> None:
 SMALL = {
     "--seed 1 2 3 4 5 6 7 8 ": "--seed 1 ",
     "--seed 1 2 3 ": "--seed 1 2 ",
-    "--set minutes=60 ": "--set iterations=2 --set discriminator_warmup=1 --set batch=2 --set save_every=1 --set sample_every=2 ",
+    "--set minutes=60 ": "--set iterations=2 --set discriminator_warmup=1 --set batch=2 --set save_every=2 --set sample_every=2 ",
     "--steps 4000 ": "--steps 2 ",
     "publish user/own-page --model own --dry-run": "publish user/own-page --model own --dry-run --check none",
 }

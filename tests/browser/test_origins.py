@@ -50,13 +50,13 @@ def seen(page: Any, address: str, doing: str) -> list[int]:
 
 
 def test_another_site_is_not_answered(browser: Any, address: str, site: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
     for name, doing in TRIES.items():
-        context = browser.new_context()
-        page = context.new_page()
         page.goto(site)
         statuses = seen(page, address, doing)
         assert set(statuses) <= {403}, f"{name}: {statuses}"
-        context.close()
+    context.close()
 
 
 def test_another_site_cannot_show_the_page_in_a_frame(browser: Any, address: str, site: str) -> None:
