@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import multiprocessing
 import multiprocessing.util  # whose end, which waits, comes after what is registered later
@@ -126,6 +127,7 @@ def ran(
 
 
 def _run(arguments: list[str], cwd: str, environment: dict[str, str], outputs: list[str], anew: list[str]) -> None:
+    gc.freeze()  # what is there is not looked through again and again
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
