@@ -23,7 +23,7 @@ def blended(free: Generator, faithful: Generator, likeness: float) -> Generator:
     """A new generator on the way from `free` (0) to `faithful` (1); ValueError for a likeness outside of that."""
     check(likeness)
     made = copy.deepcopy(faithful)
-    _blend(_numbers(made), _numbers(free), _numbers(faithful), likeness)
+    blend(numbers(made), numbers(free), numbers(faithful), likeness)
     return made
 
 
@@ -40,8 +40,8 @@ class Blend:
     """
 
     def __init__(self, module: nn.Module, free: nn.Module | None) -> None:
-        self._numbers = _numbers(module)
-        self._ends = (_numbers(free), [x.clone() for x in self._numbers]) if free is not None else None
+        self._numbers = numbers(module)
+        self._ends = (numbers(free), [x.clone() for x in self._numbers]) if free is not None else None
         self._likeness = 1.0
         self._lock = threading.RLock()
 
@@ -54,16 +54,18 @@ class Blend:
         with self._lock:
             if likeness != self._likeness:
                 with torch.no_grad():
-                    _blend(self._numbers, *self._ends, likeness)
+                    blend(self._numbers, *self._ends, likeness)
                 self._likeness = likeness
             yield
 
 
-def _numbers(module: nn.Module) -> list[Tensor]:
+def numbers(module: nn.Module) -> list[Tensor]:
+    """What a generator is made of, on its own memory and without gradient."""
     return [x.detach() for x in module.state_dict(keep_vars=True).values() if x.is_floating_point()]
 
 
-def _blend(target: list[Tensor], free: list[Tensor], faithful: list[Tensor], likeness: float) -> None:
+def blend(target: list[Tensor], free: list[Tensor], faithful: list[Tensor], likeness: float) -> None:
+    """Writes the numbers on the way from `free` (0) to `faithful` (1) into `target`."""
     # From the nearer end on: the ends come out as they are.
     start, end, weight = (free, faithful, likeness) if likeness < 0.5 else (faithful, free, 1 - likeness)
     for out, near, far in zip(target, start, end, strict=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import re
 from typing import Any
@@ -25,22 +23,11 @@ PAGES = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    keep_freed_memory()
     if WORKER or not getattr(config.option, "numprocesses", None):
         config.pluginmanager.import_plugin("shared")
     # In the order below instead of by the number of tests.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
-
-
-def keep_freed_memory() -> None:
-    """Has glibc use freed memory again, up to a gigabyte of it, instead of asking the system for each large tensor, which clears
-    every page of it."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(-4, 0)  # M_MMAP_MAX
-        library.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD
-        library.mallopt(-2, 2**26)  # M_TOP_PAD
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,6 +20,17 @@ import recipe  # noqa: E402
 
 TINY_FAN = FANConfig(landmarks=68, width=16, input_size=64, depth=2, boundary=False)
 
+# Of the smallest runs that tests make, on `picture_folder`.
+TINY_RUN = {
+    "name": "tiny",
+    "domains": ["cold", "warm"],
+    "image_size": 64,
+    "base_channels": 4,
+    "max_channels": 8,
+    "w_hpf": 0.0,
+    "precision": "fp32",
+}
+
 
 def fill(net: torch.nn.Module, prefix: str) -> torch.nn.Module:
     """Gives a network the weights of the golden values."""

@@ -12,6 +12,9 @@ import torch
 from fileserver import DATA, FileServer
 from material import SmallNet, portrait
 
+from train.memory import keep_freed_memory
+
+keep_freed_memory()
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
     torch.set_num_threads(1)
 

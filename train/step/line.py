@@ -9,11 +9,10 @@ the line between both, and the gradient goes to both ends, to each by its share 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
+from stargan.blending import blend, numbers
 from stargan.networks import Generator
 
 
@@ -25,20 +24,16 @@ class Line:
         self.free, self.faithful = copy.deepcopy(generator), copy.deepcopy(generator)
         self.likeness = 1.0
 
-    @torch.no_grad()
     def take(self, likeness: float) -> None:
         """The generator becomes the one of that likeness: from 0, the free one, to 1, the faithful one."""
         self.likeness = likeness
-        for out, free, faithful in self._parameters():
-            torch.lerp(free, faithful, likeness, out=out)
+        blend(numbers(self.generator), numbers(self.free), numbers(self.faithful), likeness)
 
     @torch.no_grad()
     def hand_on(self) -> None:
         """Gives the ends their shares of the generator's gradient: an end without a share in this point has no gradient, as a
         parameter without one has none at either end, so that weight decay alone never moves it."""
-        for out, *ends in self._parameters():
+        nets = self.generator, self.free, self.faithful
+        for out, *ends in zip(*(net.parameters() for net in nets), strict=True):
             for end, share in zip(ends, (1 - self.likeness, self.likeness), strict=True):
                 end.grad = out.grad * share if out.grad is not None and share else None
-
-    def _parameters(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        return zip(self.generator.parameters(), self.free.parameters(), self.faithful.parameters(), strict=True)

@@ -104,16 +104,14 @@ class State:
 
     @property
     def likeness(self) -> float:
-        """Of the generator that this iteration works with: half the time 1, else any, uniformly."""
-        if self.line is None:
-            return 1.0
+        """That this iteration takes of a line of generators: half the time 1, else any, uniformly."""
         return float(min(1.0, 2 * np.random.default_rng([self.config.seed, self.iteration, LIKENESS]).random()))
 
     @property
     def lambda_con(self) -> float:
-        """The weight of the content loss at this iteration's likeness."""
+        """The weight of the content loss, of a line of generators at the likeness taken."""
         c = self.config
-        return c.lambda_con_free + (c.lambda_con - c.lambda_con_free) * self.likeness if self.line is not None else c.lambda_con
+        return c.lambda_con if self.line is None else c.lambda_con_free + (c.lambda_con - c.lambda_con_free) * self.line.likeness
 
     def set_rates(self) -> None:
         """Gives the optimisers this iteration's learning rates: those of the configuration, less towards the end of the run."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from material import portrait
+from material import TINY_RUN, portrait
 from PIL import Image
 
 from stargan.files import checkpoint, places
@@ -32,18 +32,12 @@ from train.step.update import iterate
 
 ROOT = places.ROOT
 SETTINGS = {
-    "name": "tiny",
-    "domains": ["cold", "warm"],
-    "image_size": 64,
-    "base_channels": 4,
-    "max_channels": 8,
-    "w_hpf": 0.0,
+    **TINY_RUN,
     "batch": 4,
     "iterations": 4,
     "save_every": 2,
     "sample_every": 4,
     "log_every": 1,
-    "precision": "fp32",
 }
 
 

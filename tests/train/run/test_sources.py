@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from material import TINY_FAN, portrait
+from material import TINY_FAN, TINY_RUN, portrait
 
 from stargan import zoo
 from stargan.fan import FAN
@@ -27,18 +27,12 @@ from train.step.update import iterate, translate
 
 pytestmark = pytest.mark.usefixtures("small_features")
 SETTINGS = {
-    "name": "tiny",
-    "domains": ["cold", "warm"],
+    **TINY_RUN,
     "sources": ["photo"],
-    "image_size": 64,
-    "base_channels": 4,
-    "max_channels": 8,
-    "w_hpf": 0.0,
     "batch": 8,
     "iterations": 4,
     "save_every": 4,
     "sample_every": 4,
-    "precision": "fp32",
     "lambda_con": 0.5,
     "lambda_mis": 0.5,
     "lambda_proj": 0.5,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from material import TINY_RUN
 from torch.func import functional_call
 
 from stargan.files import checkpoint
@@ -22,15 +23,9 @@ from train.step.update import iterate
 
 pytestmark = pytest.mark.usefixtures("small_features")
 SETTINGS = {
-    "name": "tiny",
-    "domains": ["cold", "warm"],
-    "image_size": 64,
-    "base_channels": 4,
-    "max_channels": 8,
-    "w_hpf": 0.0,
+    **TINY_RUN,
     "batch": 2,
     "iterations": 3,
-    "precision": "fp32",
     "likeness": True,
     "lambda_con": 2.0,
     "lambda_con_free": 0.5,
@@ -68,10 +63,11 @@ def test_both_ends_get_the_gradient_of_the_point_between() -> None:
 def test_an_end_is_left_alone_where_it_has_no_share(likeness: float, picture_folder: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(State, "likeness", likeness)
     state = State(settings(picture_folder, tmp_path), None)
-    assert state.line is not None and state.lambda_con == (0.5, 2.0)[int(likeness)]
+    assert state.line is not None
     ends = {0.0: state.line.free, 1.0: state.line.faithful}
     before = {k: numbers(net) for k, net in ends.items()}
     iterate(state, sample_batch(state.config, data.load(picture_folder, "train", 80, tmp_path), 0))
+    assert state.lambda_con == (0.5, 2.0)[int(likeness)]
     assert torch.equal(numbers(ends[1 - likeness]), before[1 - likeness])
     assert not torch.equal(numbers(ends[likeness]), before[likeness])
     assert torch.equal(numbers(state.generator), numbers(ends[likeness])), "the next update sees what this one has learned"
