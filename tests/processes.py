@@ -11,6 +11,7 @@ import functools
 import gc
 import importlib
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.util  # whose end, which waits, comes after what is registered later
 import os
 import runpy
@@ -58,12 +59,18 @@ def fresh(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], o
 class Forked:
     """A process as `Process` has it."""
 
+    # How a process ended is read once, from a pipe, and starting one asks all others: two threads at once would both read.
+    asked = threading.Lock()
+
     def __init__(self, process: Any) -> None:
+        with self.asked:
+            process.start()
         self._process, self.pid = process, int(process.pid)
 
     @property
     def returncode(self) -> int | None:
-        found: int | None = self._process.exitcode
+        with self.asked:
+            found: int | None = self._process.exitcode
         return found
 
     def poll(self) -> int | None:
@@ -71,10 +78,11 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """TimeoutExpired where it goes on for longer."""
-        self._process.join(timeout)
-        if self.returncode is None:
+        multiprocessing.connection.wait([self._process.sentinel], timeout)
+        code = self.returncode
+        if code is None:
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-        return self.returncode
+        return code
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -107,9 +115,7 @@ def forked(
 ) -> Process:
     """anew: packages that it reads itself, as they are on its own path or with its own environment."""
     plain = [str(argument) for argument in arguments], str(cwd), dict(environment), [str(output), str(errors)], list(anew)
-    process = _server().Process(target=_run, args=plain)
-    process.start()
-    return Forked(process)
+    return Forked(_server().Process(target=_run, args=plain))
 
 
 def ran(
