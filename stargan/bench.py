@@ -28,9 +28,10 @@ from stargan.faces.track import Tracker
 from stargan.fan import FANConfig
 from stargan.fast import FastConv
 from stargan.files import places
+from stargan.layers import unfolded
 from stargan.media import images
 from stargan.model import Model, build
-from stargan.networks import ModelConfig, unfolded
+from stargan.networks import ModelConfig
 from stargan.translate import Translator
 
 PUBLISHED = "published"  # stands for the published networks for CelebA-HQ, with random weights

@@ -198,8 +198,9 @@ def run(job: Job, sources: Mapping[str, Path], workers: int = 1) -> Iterator[Res
         for name, path in sources.items():
             yield translate(job, name, path)
         return
-    # Spawned, as torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
+    # Forked by a process that has read the libraries for all of them, and runs none of torch's threads, which survive no fork.
+    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(min(workers, len(sources)), context, _start, (workers,)) as pool:
         try:
             for future in as_completed([pool.submit(translate, job, name, path) for name, path in sources.items()]):

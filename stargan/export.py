@@ -19,8 +19,9 @@ from stargan.faces.frame import frame_of
 from stargan.faces.masks import face_masks
 from stargan.fan import FAN
 from stargan.files import whole
+from stargan.layers import unfolded
 from stargan.model import Model
-from stargan.networks import Generator, MappingNetwork, StyleEncoder, unfolded
+from stargan.networks import Generator, MappingNetwork, StyleEncoder
 
 OPSET = 17
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}

@@ -16,16 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stargan.networks import (
-    AdaINResBlock,
-    Generator,
-    InstanceNorm,
-    ResBlock,
-    StyleEncoder,
-    pooling_kernel,
-    subsample_chroma,
-    upsampling_kernel,
-)
+from stargan.layers import pooling_kernel, subsample_chroma, upsampling_kernel
+from stargan.networks import AdaINResBlock, Generator, InstanceNorm, ResBlock, StyleEncoder
 
 EPS = 1e-5  # of instance normalisation
 SUMMED = 1024  # pixels that are summed in one go

@@ -12,6 +12,7 @@ import gc
 import importlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import multiprocessing.util  # whose end, which waits, comes after what is registered later
 import os
 import runpy
@@ -24,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-LIBRARIES = ["torch", "torchvision", "gradio", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main"]
+LIBRARIES = ["torch", "torchvision", "gradio", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main", "torch._dynamo"]
 TESTS = str(Path(__file__).parent)
 NOTHING = Path(os.devnull)
 
@@ -92,10 +93,11 @@ class Forked:
 
 
 @functools.cache
-def _server() -> Any:
-    """What forks. Whoever is still there at the end of the tests is killed, and not waited for."""
+def server() -> Any:
+    """What forks, running: a process of these tests has one. Whoever is still there at their end is killed, and not waited for."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LIBRARIES)
+    multiprocessing.forkserver.ensure_running()
     atexit.register(_kill_all)
     return context
 
@@ -115,7 +117,7 @@ def forked(
 ) -> Process:
     """anew: packages that it reads itself, as they are on its own path or with its own environment."""
     plain = [str(argument) for argument in arguments], str(cwd), dict(environment), [str(output), str(errors)], list(anew)
-    return Forked(_server().Process(target=_run, args=plain))
+    return Forked(server().Process(target=_run, args=plain))
 
 
 def ran(

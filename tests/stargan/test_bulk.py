@@ -15,6 +15,7 @@ from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
+from tests import processes
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,7 @@ def test_any_failure_is_a_result(job: bulk.Job, sources: Path, monkeypatch: pyte
 def test_two_workers_make_what_one_makes(job: bulk.Job, sources: Path, tmp_path: Path) -> None:
     found = bulk.sources([sources], job.out)
     list(bulk.run(job, found))
+    processes.server()  # and not one without what other tests need of it
     spread = bulk.Job(job.model, job.styles, tmp_path / "spread", aligner=None)
     assert failures(list(bulk.run(spread, found, workers=2))) == ["broken.png"]
     for one in job.out.rglob("*.png"):

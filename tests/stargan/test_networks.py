@@ -10,9 +10,9 @@ import pytest
 import torch
 from material import GOLDEN, fill, recipe
 
-from stargan import networks
 from stargan.faces.masks import combine, face_masks, part_masks
 from stargan.fan import FAN
+from stargan.layers import subsample_chroma
 from stargan.networks import Discriminator, Generator, MappingNetwork, ModelConfig, StyleEncoder
 
 KEYS = json.loads((GOLDEN / "keys.json").read_text())
@@ -100,17 +100,6 @@ def test_loss_case_keys_and_shapes() -> None:
         assert {k: list(v.shape) for k, v in kind(config).state_dict().items()} == wanted[name]
 
 
-@pytest.mark.parametrize("side", [8, 64])
-@pytest.mark.parametrize("folded", ["conv_then_pool", "upsample_then_conv"])
-def test_folded_convolutions_are_exact(folded: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    conv = torch.nn.Conv2d(5, 7, 3, padding=1).double()
-    x = torch.randn(2, 5, side, side, dtype=torch.float64)
-    monkeypatch.setattr(networks, "FOLD_FROM", 1)
-    fast = getattr(networks, folded)(x, conv)
-    monkeypatch.setattr(networks, "FOLD_FROM", 10**9)
-    torch.testing.assert_close(fast, getattr(networks, folded)(x, conv))
-
-
 @pytest.mark.parametrize("size", [64, 128, 256, 512, 1024])
 @pytest.mark.parametrize("w_hpf", [0.0, 1.0])
 def test_every_size_keeps_its_shape(size: int, w_hpf: float) -> None:
@@ -123,26 +112,12 @@ def test_every_size_keeps_its_shape(size: int, w_hpf: float) -> None:
         assert Discriminator(config)(x, torch.tensor([1])).shape == (1,)
 
 
-def test_colour_is_painted_at_half_the_resolution_of_brightness() -> None:
-    weights = torch.tensor(networks.LUMA)[:, None, None]
-    x = torch.rand(2, 3, 16, 16) * 2 - 1
-    found = networks.subsample_chroma(x)
-    # Brightness stays as it is.
-    torch.testing.assert_close((found * weights).sum(1), (x * weights).sum(1))
-    plain = torch.tensor([0.5, -0.25, 0.1])[:, None, None].expand(1, 3, 16, 16)
-    torch.testing.assert_close(networks.subsample_chroma(plain), plain)
-    # Red and blue in turn, of one brightness: too fine to stay.
-    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
-    fine = board * torch.tensor([networks.LUMA[2], 0, -networks.LUMA[0]])[:, None, None]
-    assert fine.abs().max() > 0.1 and networks.subsample_chroma(fine[None]).abs().max() < 1e-6
-
-
 def test_a_generator_of_subsampled_chroma_has_no_weights_of_its_own_for_it() -> None:
     small = {"image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0}
     plain, subsampled = (Generator(ModelConfig(**small, subsampled_chroma=there)) for there in (False, True))
     subsampled.load_state_dict(plain.state_dict())
     x, style = torch.rand(1, 3, 64, 64), torch.randn(1, 64)
-    torch.testing.assert_close(subsampled(x, style), networks.subsample_chroma(plain(x, style)))
+    torch.testing.assert_close(subsampled(x, style), subsample_chroma(plain(x, style)))
     assert not torch.allclose(subsampled(x, style), plain(x, style))
 
 

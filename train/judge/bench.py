@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan.bench import unfolded
 from stargan.faces.landmarks import load_fan68
+from stargan.layers import unfolded
 from train.config import PAPER, TrainConfig
 from train.memory import keep_freed_memory
 from train.step import losses

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import os
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from train.config import ConfigError
 
@@ -49,6 +51,15 @@ def weights_file() -> Path:
     return places[-1]
 
 
+def folded(net: nn.Sequential) -> nn.Sequential:
+    """The same in eval mode, in which batch normalisation is part of the convolution before it."""
+    for layers in [module for module in net.eval().modules() if isinstance(module, nn.Sequential)]:
+        for i, (conv, norm) in enumerate(itertools.pairwise(list(layers))):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[i], layers[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return net
+
+
 class Features(nn.Module):
     """MobileNetV2 with its ImageNet weights, cut into stages; frozen, and always in eval mode.
 
@@ -66,6 +77,7 @@ class Features(nn.Module):
             whole = mobilenet_v2()
             whole.load_state_dict(torch.load(weights_file(), map_location="cpu", weights_only=True))
             net = whole.features
+        net = folded(net)
         self.stages = nn.ModuleList(net[stage] for stage in STAGES)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from material import TINY_FAN, portrait
 
-from stargan import bench, networks, styles
+from stargan import bench, layers, styles
 from stargan.files import checkpoint
 from stargan.media import images
 from stargan.model import build
@@ -42,8 +42,8 @@ def test_the_papers_way_folds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(weight: torch.Tensor) -> torch.Tensor:
         raise AssertionError("a kernel was folded")
 
-    monkeypatch.setattr(networks, "pooling_kernel", refuse)
-    monkeypatch.setattr(networks, "upsampling_kernel", refuse)
+    monkeypatch.setattr(layers, "pooling_kernel", refuse)
+    monkeypatch.setattr(layers, "upsampling_kernel", refuse)
     model, x = tiny(), torch.zeros(1, 3, 64, 64)
     bench.plain(model, x, torch.zeros(1, 64))
     with pytest.raises(AssertionError, match="folded"):

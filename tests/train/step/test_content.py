@@ -35,6 +35,22 @@ def test_a_picture_is_at_no_distance_from_itself_nor_from_its_fainter_copy(look:
     assert content(look, x, 0.7 * x + 0.1).item() < 0.4 * content(look, x, other).item(), "contrast and brightness are style"
 
 
+def test_batch_normalisation_is_part_of_the_convolutions() -> None:
+    torch.manual_seed(0)
+    net = mobilenet_v2().features.eval()
+    for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        for numbers in (norm.running_mean, norm.bias):
+            torch.nn.init.normal_(numbers, std=0.2)
+        for numbers in (norm.running_var, norm.weight):
+            torch.nn.init.uniform_(numbers, 0.5, 1.5)
+    x = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        wanted = net(x)
+        found = features.folded(net)(x)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * wanted.abs().max().item())
+
+
 def test_the_value_is_that_of_the_definition(look: Features) -> None:
     a, b = square(1), square(2)
     mean, deviation = torch.tensor(features.MEAN)[:, None, None], torch.tensor(features.DEVIATION)[:, None, None]
