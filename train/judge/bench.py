@@ -125,7 +125,9 @@ def _peak(config: TrainConfig, way: str, found: multiprocessing.Queue) -> None:
 
 def peak_memory(config: TrainConfig, way: str) -> float:
     """GiB that the first iteration takes at most, which has R1: in a process of its own, on the CPU with all of that process."""
-    context = multiprocessing.get_context("spawn")
+    # Which does not inherit the peak of this one, as a child would.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     found = context.Queue()
     process = context.Process(target=_peak, args=(config, way, found))
     process.start()
@@ -142,7 +144,6 @@ def bench(config: TrainConfig, rounds: int = 3, profile: bool = False) -> str:
     """
     period = config.r1_every * (2 if config.alternate else 1)
     counts = {"paper's code": (1, 4), "this run": (period, 2 if config.alternate else 4)}  # iterations a round, updates in one
-    # First: a process inherits the peak of the one that starts it.
     peaks = {name: peak_memory(config, name) for name in counts}
     iterations = {name: build() for name, build in _ways(config).items()}
     for iteration in iterations.values():
