@@ -62,6 +62,9 @@ class TrainConfig:
     image_size: int = 256
     base_channels: int = 0  # 0: 2**14 / image_size
     max_channels: int = 512
+    style_dim: int = 64
+    latent_dim: int = 16
+    hidden_dim: int = 512  # of the mapping network
     w_hpf: float = 1.0  # 0: no masks; above, masks come from the bundled 68-point FAN
     subsampled_chroma: bool = False  # colour at half the resolution of brightness, as it is in most files
     last_shortcut: bool = False  # the decoder's last block has a shortcut: what a smaller model is best grown with
@@ -176,6 +179,9 @@ class TrainConfig:
             w_hpf=self.w_hpf,
             base_channels=self.base_channels,
             max_channels=self.max_channels,
+            style_dim=self.style_dim,
+            latent_dim=self.latent_dim,
+            hidden_dim=self.hidden_dim,
             last_shortcut=self.last_shortcut,
             subsampled_chroma=self.subsampled_chroma,
         )

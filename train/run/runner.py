@@ -86,8 +86,8 @@ class Runner:
         self.check(name)
         if changes.get("init_from"):
             model = zoo.load(changes["init_from"]).config
-            same = ("image_size", "base_channels", "max_channels", "w_hpf", "last_shortcut", "subsampled_chroma")
-            changes |= {key: getattr(model, key) for key in same}
+            known = {field.name for field in dataclasses.fields(TrainConfig)} - {"domains"}
+            changes |= {key: value for key, value in dataclasses.asdict(model).items() if key in known}
         values = dataclasses.asdict(config.read(Path(__file__).parents[1] / "configs" / "portraits-128.yaml"))
         of_the_page = {"evaluate_every": 0, "log_every": 5, "licence": "", "domains": list(data.folders(folder / "train"))}
         values |= of_the_page | {"name": name, "data": str(folder.resolve()), "runs": str(self.runs.resolve())} | changes

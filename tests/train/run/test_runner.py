@@ -87,7 +87,7 @@ def test_names_that_cannot_be_used(runner: Runner, picture_folder: Path) -> None
 
 def test_a_run_from_a_model_has_its_shape_and_its_licence(runner: Runner, picture_folder: Path, tmp_path: Path) -> None:
     shape = ModelConfig(image_size=64, domains=("a", "b", "c"), w_hpf=0, base_channels=4, max_channels=8, last_shortcut=True)
-    shape = dataclasses.replace(shape, subsampled_chroma=True)
+    shape = dataclasses.replace(shape, subsampled_chroma=True, style_dim=32, latent_dim=8, hidden_dim=24)
     checkpoint.save(build(shape, name="start", licence="CC BY-NC 4.0"), tmp_path / "start.safetensors")
     start = str(tmp_path / "start.safetensors")
     settings = runner.settings("mine", picture_folder, init_from=start, iterations=1, batch=2)
