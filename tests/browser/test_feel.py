@@ -12,8 +12,25 @@ import numpy as np
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image, ImageOps
-from served import SIDE, WAIT, after, opened, pixels, settled, source
+from served import SIDE, WAIT, after, anew, opened, pixels, settled, source
 from skimage import data
+
+
+def test_a_browser_that_shows_a_page_nobody_uses_rests(regular: Any, address: str) -> None:
+    """Gradio's loading screen would ask for 60 frames a second when it is long gone."""
+    page = regular.new_page()
+    page.add_init_script(
+        """window.frames = 0
+        const frame = window.requestAnimationFrame.bind(window)
+        window.requestAnimationFrame = draw => { window.frames += 1; return frame(draw) }"""
+    )
+    anew(page, address)
+    asked = [0, page.evaluate("window.frames")]
+    while (last := asked[-1] - asked[-2]) >= 20 and len(asked) < 20:  # what moved when the page opened comes to rest
+        page.wait_for_timeout(1000)
+        asked.append(page.evaluate("window.frames"))
+    assert asked[1] > 0 and last < 20, asked
+    page.close()
 
 
 def test_two_visitors_never_see_each_others_faces(

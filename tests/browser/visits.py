@@ -27,8 +27,7 @@ from stargan.model import Model
 WAIT = 600_000  # ms: with many visitors the queue is long
 LONGEST = 8.0  # minutes that something may take: who has been there so long that the upload would go meanwhile uploads it again
 RETRIES = 2  # as browsers do where a connection that was kept open has just been closed
-# Twenty tabs that redraw 60 times a second would leave the server, on the same cores, none: Gradio's page does so for as long as it
-# is open (6.31: the timer of its loading screen outlives the screen), and while it waits.
+# Twenty tabs that redraw 60 times a second, as they do while something moves, would leave the server, on the same cores, none.
 CALM = """
 window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 250)
 window.cancelAnimationFrame = clearTimeout

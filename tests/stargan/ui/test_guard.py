@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -33,6 +33,16 @@ def client(*flags: str, url: str = LOCAL) -> TestClient:
 
     routes = [Route("/", done, methods=["GET", "POST", "OPTIONS"]), WebSocketRoute("/talk", talk)]
     return TestClient(Starlette(routes=routes, middleware=guard(settings(flags))), base_url=url)
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "text/plain"])
+def test_pages_alone_begin_with_what_lets_a_browser_rest(kind: str) -> None:
+    async def page(request: object) -> Response:
+        return Response("<html><head><title>é</title></head></html>", media_type=kind)
+
+    answer = TestClient(Starlette(routes=[Route("/", page)], middleware=guard(settings([]))), base_url=LOCAL).get("/")
+    assert len(answer.content) == int(answer.headers["content-length"]) and answer.text.endswith("<title>é</title></head></html>")
+    assert ("<head><script>" in answer.text and "performance" in answer.text) == kind.startswith("text/html")
 
 
 def test_the_page_is_for_this_machine() -> None:
