@@ -6,8 +6,10 @@ import dataclasses
 import errno
 import json
 import os
+import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -15,6 +17,7 @@ from stargan import zoo
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
+from tests.processes import Process, forked
 from train import config, log
 from train.config import TrainingError
 from train.run import loop
@@ -25,7 +28,14 @@ TINY = {"image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "
 
 
 @pytest.fixture
-def runner(picture_folder: Path, tmp_path: Path) -> Runner:
+def runner(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Its processes begin with the libraries read; fresh ones are those of the page in test_train_tab.py."""
+
+    def begun(command: list[str], cwd: Path, stdout: BinaryIO, **_: object) -> Process:
+        assert command[0] == sys.executable
+        return forked(command[1:], cwd, os.environ, Path(stdout.name), Path(stdout.name))
+
+    monkeypatch.setattr("train.run.runner.subprocess.Popen", begun)
     return Runner(tmp_path / "runs", picture_folder)
 
 
