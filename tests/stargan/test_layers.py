@@ -34,6 +34,14 @@ def test_what_lies_channels_last_is_normalised_as_it_lies(scale: torch.Tensor) -
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
+def test_a_mean_far_from_zero_costs_no_digits_that_matter() -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(1, 16, 256, 256) + 30).contiguous(memory_format=torch.channels_last)
+    found = layers.normalize(x, torch.ones(16), torch.zeros(16))
+    wanted = torch.nn.functional.instance_norm(x.double())
+    assert (found - wanted).abs().max() < 1e-3
+
+
 def test_colour_is_painted_at_half_the_resolution_of_brightness() -> None:
     weights = torch.tensor(layers.LUMA)[:, None, None]
     x = torch.rand(2, 3, 16, 16) * 2 - 1
