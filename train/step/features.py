@@ -52,7 +52,7 @@ def weights_file() -> Path:
 
 
 def folded(net: nn.Sequential) -> nn.Sequential:
-    """The same in eval mode, in which batch normalisation is part of the convolution before it."""
+    """`net` itself, in eval mode, with batch normalisation made part of the convolution before it."""
     for layers in [module for module in net.eval().modules() if isinstance(module, nn.Sequential)]:
         for i, (conv, norm) in enumerate(itertools.pairwise(list(layers))):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
