@@ -7,6 +7,8 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
+import torch
+
 from stargan import zoo
 from stargan.files.download import Progress
 from stargan.ui import zero
@@ -20,7 +22,8 @@ class Library:
     and so are those whose file is another one by now, as training leaves it."""
 
     def __init__(self, default: str, threads: int = 0, compiled: bool = True) -> None:
-        """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`."""
+        """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`; how
+        many threads are fastest is measured with the default."""
         self.default, self.threads, self.compiled = default, threads, compiled
         self._studios: OrderedDict[str, tuple[int, Studio]] = OrderedDict()
         self._fetched: list[str] = []  # from the Hub
@@ -29,6 +32,8 @@ class Library:
             # A process that is forked while another thread holds the lock would wait for it for ever.
             os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release)
         self.get(default)
+        # Which decides on the last bits of sums: pictures stay the same whatever is chosen later, and in whichever thread.
+        self.threads = torch.get_num_threads()
 
     def names(self) -> list[str]:
         """All models that a visitor may choose now: nobody can have another file of this machine opened."""
