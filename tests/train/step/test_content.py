@@ -51,6 +51,18 @@ def test_batch_normalisation_is_part_of_the_convolutions() -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * wanted.abs().max().item())
 
 
+def test_what_halves_each_channel_by_itself_calculates_in_float32() -> None:
+    torch.manual_seed(0)
+    found: list[tuple[int, torch.dtype]] = []
+    net = features.folded(mobilenet_v2().features)
+    for layer in (module for module in net.modules() if isinstance(module, torch.nn.Conv2d)):
+        layer.register_forward_hook(lambda conv, _, y: found.append((conv.groups * (conv.stride[0] - 1), y.dtype)))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(torch.rand(1, 3, 32, 32))
+    assert [dtype for halved, dtype in found if halved > 1] == [torch.float32] * 4
+    assert {dtype for halved, dtype in found if halved <= 1} == {torch.bfloat16}
+
+
 def test_the_value_is_that_of_the_definition(look: Features) -> None:
     a, b = square(1), square(2)
     mean, deviation = torch.tensor(features.MEAN)[:, None, None], torch.tensor(features.DEVIATION)[:, None, None]
