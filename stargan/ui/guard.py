@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stargan.ui.own import Own
 from stargan.ui.rest import Rest
+from stargan.ui.transfer import Transfer
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 HEADERS = {
@@ -31,9 +32,9 @@ SPACE = {"Content-Security-Policy": "frame-ancestors 'self' https://huggingface.
 def guard(arguments: argparse.Namespace) -> list[Middleware]:
     """The middleware for a page that has been built and is run with these settings. A page for this machine answers under its names
     and --hosts alone; a Space without training and password is there for whoever calls it, from other sites as well. To each
-    visitor files of their own, and to each browser a page that lets it rest."""
+    visitor files of their own, and to each browser a page that comes soon and lets it rest."""
     space = "SPACE_ID" in os.environ
-    own = [Middleware(Own, folder=Path(get_upload_folder()), embedded=space), Middleware(Rest)]
+    own = [Middleware(Transfer), Middleware(Own, folder=Path(get_upload_folder()), embedded=space), Middleware(Rest)]
     if space and not (arguments.train or arguments.auth):
         return own
     hosts = arguments.hosts.replace(",", " ").split()
