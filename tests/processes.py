@@ -120,13 +120,20 @@ def forked(
     return Forked(server().Process(target=_run, args=plain))
 
 
+def as_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment with as many threads as there are here, unless it says how many: they decide on the last bits of sums, and
+    more than the tests have would only wait for each other."""
+    return {"OMP_NUM_THREADS": str(importlib.import_module("torch").get_num_threads()), **environment}
+
+
 def ran(
     arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float = 120, anew: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """A forked process that has come to its end, as of `subprocess.run`, which kills it, too, where it takes longer."""
+    """A forked process that has come to its end, as of `subprocess.run`, which kills it, too, where it takes longer; with as many
+    threads as here."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        process = forked(arguments, cwd, environment, output, errors, anew)
+        process = forked(arguments, cwd, as_here(environment), output, errors, anew)
         try:
             code = process.wait(timeout)
         finally:

@@ -2,17 +2,13 @@
 
 import os
 
-import torch
-
 from stargan.files import places
 from tests.processes import ran
 
 
 def run(*arguments, cwd, **variables):
     # Started elsewhere: the command must not depend on the folder that it runs in.
-    # As many threads as here, which decide on the last bits of sums.
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    environment = {**os.environ, "PYTHONPATH": str(places.ROOT), **threads, **variables}
+    environment = {**os.environ, "PYTHONPATH": str(places.ROOT), **variables}
     return ran(["-m", "stargan", *map(str, arguments)], cwd, environment)
 
 

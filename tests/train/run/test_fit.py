@@ -13,7 +13,7 @@ import torch
 
 from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
-from tests.processes import NOTHING, forked, ran
+from tests.processes import NOTHING, as_here, forked, ran
 from train import config, data
 from train.run import loop
 from train.step.batch import sample_batch
@@ -84,7 +84,7 @@ def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_pat
         "base_channels: 4\nmax_channels: 8\nw_hpf: 0\nbatch: 2\niterations: 100000\nlog_every: 2\n"
     )
     command = ["-m", "train", "fit", "--config", str(tmp_path / "c.yaml")]
-    process = forked(command, ROOT, os.environ, NOTHING, NOTHING)
+    process = forked(command, ROOT, as_here(os.environ), NOTHING, NOTHING)
     log, deadline = tmp_path / "tiny" / "log.jsonl", time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.read_text()):
         time.sleep(0.2)

@@ -17,7 +17,7 @@ from stargan import zoo
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
-from tests.processes import Process, forked
+from tests.processes import Process, as_here, forked
 from train import config, log
 from train.config import TrainingError
 from train.run import loop
@@ -33,7 +33,7 @@ def runner(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def begun(command: list[str], cwd: Path, stdout: BinaryIO, **_: object) -> Process:
         assert command[0] == sys.executable
-        return forked(command[1:], cwd, os.environ, Path(stdout.name), Path(stdout.name))
+        return forked(command[1:], cwd, as_here(os.environ), Path(stdout.name), Path(stdout.name))
 
     monkeypatch.setattr("train.run.runner.subprocess.Popen", begun)
     return Runner(tmp_path / "runs", picture_folder)
