@@ -89,6 +89,21 @@ def test_the_command_line_writes_a_pair(tmp_path: Path, capsys: pytest.CaptureFi
     assert "pair models of one training" in capsys.readouterr().err and not (tmp_path / "other.safetensors").exists()
 
 
+def test_a_model_with_a_choice_is_taken_further_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faithful = made(1)
+    checkpoint.save(pair(near(faithful), faithful), tmp_path / "both.safetensors")
+    options = ["--further", "0.5", "--out", str(tmp_path / "further.safetensors")]
+    assert main(["pair", "--faithful", str(tmp_path / "both.safetensors"), *options]) == 0
+    read, wanted = checkpoint.load(tmp_path / "further.safetensors"), pair(near(faithful), faithful, 0.5)
+    assert read.free is not None and wanted.free is not None
+    for found, expected in ((read.generator, wanted.generator), (read.free, wanted.free)):
+        for a, b in zip(found.parameters(), expected.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    checkpoint.save(faithful, tmp_path / "one.safetensors")
+    assert main(["pair", "--faithful", str(tmp_path / "one.safetensors"), *options]) == 2
+    assert "one.safetensors has one generator alone; name the model at likeness 0 by --free" in capsys.readouterr().err
+
+
 def test_a_free_model_from_before_the_growth_is_enlarged(
     tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,9 @@ HELP = "put a free and a faithful model together, so that likeness can be chosen
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--free", required=True, metavar="MODEL", help="the model at likeness 0, by name or file")
+    parser.add_argument(
+        "--free", metavar="MODEL", help="the model at likeness 0, by name or file (default: what the faithful one has there)"
+    )
     parser.add_argument("--faithful", required=True, metavar="MODEL", help="the model at likeness 1, trained on from it or with it")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with train/<domain>/, to enlarge a free model on that is half as large"
@@ -27,6 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     out = model_file(options.out)
+    import dataclasses
+
     import torch
 
     from stargan import zoo
@@ -35,7 +39,13 @@ def run(options: argparse.Namespace) -> int:
     from train.pair import enlarged, pair, relative_distance
     from train.step import growth
 
-    free, faithful = zoo.load(options.free), zoo.load(options.faithful)
+    faithful = zoo.load(options.faithful)
+    if options.free is not None:
+        free = zoo.load(options.free)
+    elif faithful.free is not None:
+        free = dataclasses.replace(faithful, generator=faithful.free, free=None)
+    else:
+        raise CommandError(f"{options.faithful} has one generator alone; name the model at likeness 0 by --free")
     if growth.can_grow(free.config, faithful.config) and free.config.domains == faithful.config.domains:
         if options.data is None:
             raise CommandError(f"{options.free} is half as large as {options.faithful}; name pictures by --data to enlarge it on")
