@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from stargan.cli.parsing import CommandError, number
@@ -29,8 +30,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     out = model_file(options.out)
-    import dataclasses
-
     import torch
 
     from stargan import zoo
