@@ -20,14 +20,17 @@ ENLARGING = 60  # steps in which the faithful model's outer blocks learn to pain
 # end as good are about 1.4 apart, fine-tuning moves by a few tenths.
 APART = 1.0
 
+Ends = tuple[float, float]
+ENDS: Ends = (0.0, 1.0)
 
-def pair(free: Model, faithful: Model, further: float = 0.0) -> Model:
+
+def pair(free: Model, faithful: Model, ends: Ends = ENDS) -> Model:
     """The faithful model with the free one's generator as its second; style encoder, mapping network and FAN are the faithful's.
 
-    further: how much further than the faithful generator likeness 1 shall lie, seen from the free one, 0 to 1. What training has
-    changed on the way goes on beyond its end for a while: the person is kept better.
+    ends: where likeness 0 and likeness 1 shall lie on the line from the free generator (0) to the faithful one (1), 0 to 2. What
+    training has changed on the way goes on beyond its end for a while (1.3): the person is kept better, styles differ less.
 
-    ConfigError for another `further`, and where the models differ in shape, domains or aligner, or their weights lie too far apart
+    ConfigError for other `ends`, and where the models differ in shape, domains or aligner, or their weights lie too far apart
     for what is between them to be of use.
     """
     if free.config != faithful.config:
@@ -44,11 +47,15 @@ def pair(free: Model, faithful: Model, further: float = 0.0) -> Model:
             f"the two generators are {distance:.1f} times as far apart as they are large, so that what lies between them is no "
             "generator; pair models of one training, such as a run and one that began from it"
         )
-    if not 0 <= further <= 1:
-        raise ConfigError(f"further is {further:g}; it has to be from 0 (likeness 1 is the faithful model) to 1 (twice as far)")
+    start, end = ends
+    if not 0 <= start < end <= 2:
+        raise ConfigError(
+            f"likeness 0 and 1 shall lie at {start:g} and {end:g}; both have to be from 0 (the free model) to 2 (1 is the faithful "
+            "one, 2 twice as far), the first before the second"
+        )
     by = faithful.aligner or free.aligner
-    generator = _beyond(free.generator, faithful.generator, further) if further else faithful.generator
-    return dataclasses.replace(faithful, generator=generator, free=free.generator, aligner=by, mean_styles={})
+    first, last = (_between(free.generator, faithful.generator, at) for at in ends)
+    return dataclasses.replace(faithful, generator=last, free=first, aligner=by, mean_styles={})
 
 
 def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int = ENLARGING, seed: int = 0) -> Model:
@@ -65,10 +72,13 @@ def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int =
 
 
 @torch.no_grad()
-def _beyond(free: Generator, faithful: Generator, further: float) -> Generator:
-    made = copy.deepcopy(faithful)
-    for weight, other in zip(made.parameters(), free.parameters(), strict=True):
-        weight.lerp_(other, -further)
+def _between(free: Generator, faithful: Generator, at: float) -> Generator:
+    """The generator at `at` on the line from the free one (0) to the faithful one (1), or beyond it."""
+    if at in ENDS:
+        return faithful if at else free
+    made = copy.deepcopy(free)
+    for weight, other in zip(made.parameters(), faithful.parameters(), strict=True):
+        weight.lerp_(other, at)
     return made
 
 

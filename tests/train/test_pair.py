@@ -44,16 +44,21 @@ def test_a_pair_is_the_faithful_model_with_a_choice() -> None:
     assert Translator(both, "cpu", "fp32").has_likeness
 
 
-def test_likeness_1_can_lie_further_than_the_faithful_model() -> None:
+def test_likeness_can_lie_elsewhere_on_the_line_between_the_models() -> None:
     faithful = made(1)
     free = near(faithful)
-    both = pair(free, faithful, 0.5)
-    assert both.free is free.generator and both.style_encoder is faithful.style_encoder
-    for weight, start, end in zip(*(g.parameters() for g in (both.generator, free.generator, faithful.generator)), strict=True):
-        torch.testing.assert_close(weight, start + 1.5 * (end - start))
-    for further in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match=r"further is .*; it has to be from 0 .* to 1"):
-            pair(free, faithful, further)
+    before = [[p.clone() for p in g.parameters()] for g in (free.generator, faithful.generator)]
+    both = pair(free, faithful, (0.2, 1.5))
+    assert both.free is not None and both.style_encoder is faithful.style_encoder
+    for generator, at in ((both.free, 0.2), (both.generator, 1.5)):
+        for weight, start, end in zip(generator.parameters(), *before, strict=True):
+            torch.testing.assert_close(weight, start + at * (end - start))
+    for model, kept in ((free, before[0]), (faithful, before[1])):
+        assert all(torch.equal(a, b) for a, b in zip(model.generator.parameters(), kept, strict=True))
+    assert pair(free, faithful, (0.0, 1.5)).free is free.generator
+    for ends in ((-0.1, 1.0), (0.0, 2.1), (0.5, 0.5), (0.9, 0.2), (0.0, float("nan"))):
+        with pytest.raises(ConfigError, match=r"0 and 1 shall lie at .* both have to be from 0 .* to 2"):
+            pair(free, faithful, ends)
 
 
 def test_models_that_do_not_belong_together_are_refused() -> None:
@@ -89,12 +94,12 @@ def test_the_command_line_writes_a_pair(tmp_path: Path, capsys: pytest.CaptureFi
     assert "pair models of one training" in capsys.readouterr().err and not (tmp_path / "other.safetensors").exists()
 
 
-def test_a_model_with_a_choice_is_taken_further_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_with_a_choice_has_its_ends_moved_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faithful = made(1)
     checkpoint.save(pair(near(faithful), faithful), tmp_path / "both.safetensors")
-    options = ["--further", "0.5", "--out", str(tmp_path / "further.safetensors")]
+    options = ["--ends", "0.1", "1.5", "--out", str(tmp_path / "moved.safetensors")]
     assert main(["pair", "--faithful", str(tmp_path / "both.safetensors"), *options]) == 0
-    read, wanted = checkpoint.load(tmp_path / "further.safetensors"), pair(near(faithful), faithful, 0.5)
+    read, wanted = checkpoint.load(tmp_path / "moved.safetensors"), pair(near(faithful), faithful, (0.1, 1.5))
     assert read.free is not None and wanted.free is not None
     for found, expected in ((read.generator, wanted.generator), (read.free, wanted.free)):
         for a, b in zip(found.parameters(), expected.parameters(), strict=True):

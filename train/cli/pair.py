@@ -21,8 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="folder with train/<domain>/, to enlarge a free model on that is half as large"
     )
     parser.add_argument(
-        "--further", type=number(0, 1), default=0.0, metavar="X",
-        help="how much further than the faithful model likeness 1 lies, seen from the free one (0 to 1, default: 0)",
+        "--ends", type=number(0, 2), nargs=2, default=(0.0, 1.0), metavar=("A", "B"),
+        help="where likeness 0 and 1 lie on the line from the free (0) to the faithful model (1) and on to 2 (default: 0 1)",
     )  # fmt: skip
     add_cache(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model to write (.safetensors)")
@@ -50,6 +50,6 @@ def run(options: argparse.Namespace) -> int:
             raise CommandError(f"{options.free} is half as large as {options.faithful}; name pictures by --data to enlarge it on")
         side, folders = faithful.config.image_size * 5 // 4, faithful.config.domains + faithful.sources
         free = enlarged(free, faithful, data.load(options.data, "train", side, options.cache, folders))
-    checkpoint.save(pair(free, faithful, options.further), out, dtype=torch.float16)
+    checkpoint.save(pair(free, faithful, tuple(options.ends)), out, dtype=torch.float16)
     print(f"the two lie {100 * relative_distance(free, faithful):.0f} % of their size apart; written to {out}")
     return 0
