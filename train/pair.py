@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from stargan.blending import blend, numbers
 from stargan.model import Model
 from stargan.networks import Generator
 from train import data
@@ -71,14 +72,12 @@ def enlarged(free: Model, faithful: Model, pictures: data.Pictures, steps: int =
     return dataclasses.replace(faithful, generator=generator, free=None, aligner=free.aligner, mean_styles={})
 
 
-@torch.no_grad()
 def _between(free: Generator, faithful: Generator, at: float) -> Generator:
     """The generator at `at` on the line from the free one (0) to the faithful one (1), or beyond it."""
     if at in ENDS:
         return faithful if at else free
-    made = copy.deepcopy(free)
-    for weight, other in zip(made.parameters(), faithful.parameters(), strict=True):
-        weight.lerp_(other, at)
+    made = copy.deepcopy(faithful)
+    blend(numbers(made), numbers(free), numbers(faithful), at)
     return made
 
 
