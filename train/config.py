@@ -90,6 +90,7 @@ class TrainConfig:
     lambda_proj: float = 0.0  # a second discriminator, on features of a network trained on photographs (train/step/projected.py)
     con_weights: tuple[float, ...] = ()  # of the content loss, one for each domain that is asked for; none: 1 for all
     con_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what of the pictures it compares: left, top, right, bottom
+    con_face: bool = False  # of that, next to nothing but the face, where the FAN sees it; what lies beside a turned one is free
     ds_iterations: int = 100_000  # over which lambda_ds falls to ds_floor
     ds_floor: float = 0.0
     ema: float = 0.999
@@ -154,6 +155,11 @@ class TrainConfig:
             raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.lambda_lmk and not self.w_hpf:
             raise ConfigError("lambda_lmk compares what the FAN of a model with masks finds; set w_hpf above 0, or lambda_lmk to 0")
+        if self.con_face and not (self.w_hpf and self.lambda_con):
+            raise ConfigError(
+                "con_face is for the content loss of a model with masks, whose FAN sees the face; set w_hpf and lambda_con above "
+                "0, or con_face to false"
+            )
         if self.likeness and not 0 <= self.lambda_con_free < self.lambda_con:
             raise ConfigError(
                 f"likeness trains generators with more and with less of the content loss, but lambda_con is {self.lambda_con} and "

@@ -13,7 +13,7 @@ from train.config import TrainingError
 from train.step import losses
 from train.step.augment import diff_augment
 from train.step.batch import KINDS, Batch
-from train.step.content import content
+from train.step.content import content, face_of
 from train.step.state import Masks, State, masks_of
 
 BAD_STEPS = 10  # in a row, after which a run gives up
@@ -131,7 +131,8 @@ def generator_loss(
         if state.features is not None and c.lambda_con:
             dx, dy, scale, *_ = batch.noise[0, KINDS.index(kind), 2].tolist()
             weight = fake.image.new_tensor(c.con_weights)[batch.y_trg] if c.con_weights else None
-            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale), weight)
+            face = face_of(heatmaps) if c.con_face and heatmaps is not None else None
+            log["con"] = content(state.features, batch.x_real, fake.image, c.con_box, (dx, dy, scale), weight, face)
             loss = loss + state.lambda_con * log["con"]
         if found is not None and heatmaps is not None:
             log["lmk"] = losses.landmarks(heatmaps.float(), found.float())

@@ -126,6 +126,19 @@ def test_the_landmark_loss_moves_the_generator_alone(folder: Path, tmp_path: Pat
     assert "G/latent_lmk" in iterate(state, batch)
 
 
+def test_the_content_loss_of_a_run_can_be_that_of_faces(folder: Path, tmp_path: Path) -> None:
+    found = []
+    for face in (False, True):
+        run = settings(folder, lambda_con=1.0, w_hpf=1.0, con_face=face)
+        pictures = data.load(folder, "train", 80, tmp_path / "cache", run.model.domains)
+        torch.manual_seed(0)
+        state = State(run, FAN(TINY_FAN).requires_grad_(False))
+        # It sees one landmark, at the left.
+        state.fan.forward = lambda x: torch.zeros(len(x), 68, 16, 16).index_fill_(3, torch.tensor([2]), 0.5)
+        found.append(iterate(state, sample_batch(run, pictures, 0))["G/latent_con"].item())
+    assert found[0] > 0 and found[1] > 0 and found[1] != pytest.approx(found[0], rel=1e-3)
+
+
 def test_the_export_leaves_out_source_only_branches(folder: Path) -> None:
     state = loop.fit(settings(folder))
     path = folder.parent / "runs" / "tiny" / "model.safetensors"

@@ -12,9 +12,9 @@ from material import portrait
 from torchvision.models import mobilenet_v2
 
 from stargan.media import images
-from train.config import ConfigError
+from train.config import ConfigError, TrainConfig
 from train.step import features
-from train.step.content import content
+from train.step.content import content, face_of
 from train.step.features import Features
 
 
@@ -96,6 +96,43 @@ def test_a_box_leaves_the_rest_of_the_pictures_free(look: Features) -> None:
     a, b = square(1), square(2)
     b[:, :, 24:72, 24:72] = a[:, :, 24:72, 24:72]
     assert content(look, a, b, (0.25, 0.25, 0.75, 0.75)).item() == 0 < content(look, a, b).item()
+
+
+def peaks(*places: tuple[int, int], height: float = 0.4, side: int = 32) -> torch.Tensor:
+    """Heatmaps with a peak at each of these places, (1, L, side, side)."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    return torch.stack([height * torch.exp(-((x - i) ** 2 + (y - j) ** 2) / 4.0) for i, j in places])[None]
+
+
+def test_a_face_is_what_its_landmarks_surround() -> None:
+    corners = (6, 10), (14, 10), (6, 26), (14, 26), (6, 18), (14, 18)
+    face = face_of(peaks(*corners))
+    assert face.shape == (1, 1, 32, 32) and face.min() >= 0 and face.max() <= 1
+    assert face[0, 0, 12:25, 7:14].min() > 0.9, "between the landmarks"
+    assert face[0, 0, :, 18:].max() == 0 and face[0, 0, :7].max() == 0, "beside and above them"
+    torch.testing.assert_close(face_of(peaks(*corners, height=0.2)), face, msg="a FAN is less sure of some faces than of others")
+    assert face_of(torch.full((1, 68, 32, 32), 0.01)).max() == 0, "nobody is there"
+
+
+def test_beside_a_turned_face_outputs_are_free(look: Features) -> None:
+    a, other = square(1), square(2)
+    face = torch.zeros(1, 1, 32, 32)
+    face[..., :16] = 1
+    beside, changed = a.clone(), a.clone()
+    beside[..., 64:] = other[..., 64:]
+    changed[..., :32] = other[..., :32]
+    assert content(look, a, a, face=face).item() == 0
+    assert content(look, a, beside, face=face).item() < 0.4 * content(look, a, beside).item()
+    assert content(look, a, changed, face=face).item() > 1.2 * content(look, a, changed).item()
+    for all_alike in (torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)):
+        assert content(look, a, other, face=all_alike).item() == pytest.approx(content(look, a, other).item(), rel=1e-4)
+
+
+def test_a_face_needs_a_network_that_sees_it() -> None:
+    assert TrainConfig(con_face=True, w_hpf=1.0, lambda_con=1.0).con_face
+    for settings in ({"w_hpf": 0.0, "lambda_con": 1.0}, {"w_hpf": 1.0, "lambda_con": 0.0}):
+        with pytest.raises(ConfigError, match="set w_hpf and lambda_con above 0, or con_face to false"):
+            TrainConfig(con_face=True, **settings)
 
 
 def test_the_part_that_is_compared_moves_and_varies_in_size(look: Features) -> None:
