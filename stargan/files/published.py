@@ -7,6 +7,7 @@ and what is left aside is named in the model's notes. Nothing that would run cod
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -26,6 +27,7 @@ from stargan.model import Model
 from stargan.networks import IMAGE_SIZES, Discriminator, HighPass, ModelConfig
 
 W_HPF = 1.0  # of the published model with masks
+UNSEEN = ("last_shortcut", "subsampled_chroma")  # of a configuration: what no shape of a weight tells
 NEEDED = f"a model needs {', '.join(NETWORKS[:-1])} and {NETWORKS[-1]}"
 # Training scripts keep their arguments in checkpoints; a Namespace does nothing but hold them.
 torch.serialization.add_safe_globals([argparse.Namespace])
@@ -48,6 +50,8 @@ def of(content: Any, path: Path, domains: Sequence[str] | None = None, w_hpf: fl
     states, notes = _networks(content, path)
     facts = _facts(content, path)
     tensors = _flat({k: v for k, v in states.items() if k != "discriminator"}, path)
+    if free := _free(content, facts):
+        tensors |= _flat({"free": free}, path)
     if facts.get("sources"):
         tensors = _without_branches(tensors, len(facts["domains"]))
     # With masks, the generator halves the side once more.
@@ -56,14 +60,14 @@ def of(content: Any, path: Path, domains: Sequence[str] | None = None, w_hpf: fl
         tensors["generator.hpf.filter"] = HighPass(w_hpf or W_HPF).filter
         if not w_hpf:
             notes.append(f"its high-pass filter is not in the file, and was built with the published w_hpf of {W_HPF:g}")
-    config = _infer(tensors, path)
+    config = dataclasses.replace(_infer(tensors, path), **{name: True for name in UNSEEN if facts.get(name) is True})
     if domains is None and facts.get("domains"):
         domains = facts["domains"]
     if domains is not None:
         config = named(config, domains, path)
     else:
         notes.append(f"its domains have no names, so they are called {', '.join(config.domains)}; give others by --domains")
-    model = blank(config, _infer_fan(tensors, path) if "fan" in states else None, path)
+    model = blank(config, _infer_fan(tensors, path) if "fan" in states else None, path, free=bool(free))
     model.name, model.licence = facts.get("name") or path.stem, facts.get("licence") or ""
     if counters := _counters(model.networks, tensors):
         notes.append(f"left aside in {path.name}: {', '.join(counters)[:200]}")
@@ -194,12 +198,10 @@ def _refusal(content: State, path: Path) -> str:
 
 def _facts(content: State, path: Path) -> dict[str, Any]:
     """What a run of ours has left about itself, in its checkpoint or, the older ones, in config.json beside it."""
-    facts = content.get("run")
-    if "averaged" in content and facts is None:
-        try:
-            facts = json.loads(path.with_name("config.json").read_text())
-        except (OSError, ValueError):
-            facts = None
+    facts = content.get("run", {})
+    if "averaged" in content and isinstance(facts, dict) and not facts.keys() >= set(UNSEEN):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            facts = json.loads(path.with_name("config.json").read_text()) | facts
     if not isinstance(facts, dict):
         return {}
     names = {key: facts.get(key) for key in ("domains", "sources")}
@@ -207,8 +209,15 @@ def _facts(content: State, path: Path) -> dict[str, Any]:
     good: dict[str, Any] = {
         k: tuple(v) for k, v in names.items() if isinstance(v, list | tuple) and all(isinstance(n, str) for n in v)
     }
-    good |= {key: facts.get(key) for key in ("frame", "aligner")}
+    good |= {key: facts.get(key) for key in ("frame", "aligner", *UNSEEN)}
     return good | {k: v for k, v in texts.items() if isinstance(v, str)} if good.get("domains") else {}
+
+
+def _free(content: State, facts: Mapping[str, Any]) -> State:
+    """The state dict of the free generator of a run of ours that trains two; empty where there is none."""
+    averaged = content.get("averaged") if facts else None
+    free = averaged.get("free") if isinstance(averaged, dict) else None
+    return free if isinstance(free, dict) else {}
 
 
 def _counters(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> list[str]:

@@ -77,6 +77,9 @@ def facts(state: State) -> dict[str, Any]:
         "frame": state.frame.tolist() if state.frame is not None else None,
         "aligner": state.aligner,
         "precision": state.precision,
+        # What no shape of a weight tells of the model.
+        "last_shortcut": c.last_shortcut,
+        "subsampled_chroma": c.subsampled_chroma,
         "version": stargan.__version__,
     }
 

@@ -248,6 +248,24 @@ def test_a_training_checkpoint_without_facts_has_them_beside_it(tmp_path: Path) 
     assert zoo.load(str(tmp_path / "checkpoint-1.pt")).config.domains == ("domain 1", "domain 2")
 
 
+def test_what_no_shape_tells_is_in_the_facts_of_a_run(tmp_path: Path) -> None:
+    flags = {"last_shortcut": True, "subsampled_chroma": True}
+    content = {"averaged": states(RAW), "networks": with_discriminator(RAW), "run": {"domains": ["a", "b"]}}
+    torch.save(content, tmp_path / "checkpoint-1.pt")
+
+    def found() -> dict[str, bool]:
+        config = zoo.load(str(tmp_path / "checkpoint-1.pt")).config
+        return {name: getattr(config, name) for name in flags}
+
+    assert found() == dict.fromkeys(flags, False)
+    # Runs that did not write it down have left it beside the file.
+    (tmp_path / "config.json").write_text(json.dumps(flags))
+    assert found() == flags
+    (tmp_path / "config.json").unlink()
+    torch.save(content | {"run": {"domains": ["a", "b"]} | flags}, tmp_path / "checkpoint-1.pt")
+    assert found() == flags
+
+
 def test_the_filter_is_a_constant(tmp_path: Path) -> None:
     content = states(model(w_hpf=1.0))
     del content["generator"]["hpf.filter"]

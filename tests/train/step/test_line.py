@@ -10,6 +10,7 @@ import torch
 from material import TINY_RUN
 from torch.func import functional_call
 
+from stargan import zoo
 from stargan.files import checkpoint
 from stargan.networks import Generator, ModelConfig
 from stargan.translate import Translator
@@ -92,6 +93,10 @@ def test_a_run_exports_both_ends_and_resumes_bit_for_bit(picture_folder: Path, t
     assert model.free is not None and Translator(model, "cpu", "fp32").has_likeness
     torch.testing.assert_close(numbers(model.free), numbers(whole.averaged["free"]), rtol=1e-2, atol=1e-4)
     assert not torch.equal(numbers(model.free), numbers(model.generator))
+    # The checkpoint is as good a model.
+    found = zoo.load(str(max((tmp_path / "whole" / "tiny").glob("checkpoint-*.pt"))))
+    assert found.config == model.config and found.free is not None
+    assert torch.equal(numbers(found.free), numbers(whole.averaged["free"]))
 
 
 def test_a_run_begins_with_both_ends_of_a_model_or_with_its_only_generator_as_both(picture_folder: Path, tmp_path: Path) -> None:
