@@ -54,7 +54,7 @@ class Box:
     def wire(self) -> None:
         # A box tells of changes also where handlers left it as it was, so that they would follow each other; its path does not.
         self.photo.change(None, self.photo, self.place, js="photo => photo?.path ?? ''", **QUIET)
-        self.readable.change(lambda path: path, self.readable, self.photo, **QUIET)
+        self.readable.change(lambda path: path or gr.skip(), self.readable, self.photo, **QUIET)
 
     def watch(self) -> None:
         """Looks at every picture that comes, where no other handler does."""

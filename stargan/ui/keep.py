@@ -8,14 +8,16 @@ from typing import Any
 import gradio as gr
 
 from stargan.faces.masks import PARTS
+from stargan.ui.events import QUIET
+from stargan.ui.pictures import UNCHECKED, within
 from stargan.ui.studio import Keep, Studio
 
 
-def masks_state(studio: Studio) -> dict[str, Any]:
-    """How the switch for masks stands for a model: where it has none, off, and saying why."""
+def masks_state(studio: Studio, wished: bool = True) -> dict[str, Any]:
+    """How the switch for masks stands for a model: where it has none, off, and saying why; otherwise as it is wished."""
     kept = "Eyes, brows, nose, mouth and jaw of the source survive."
     missing = "This model has no face alignment network, so there are no masks."
-    return {"value": studio.has_masks, "interactive": studio.has_masks, "info": kept if studio.has_masks else missing}
+    return {"value": studio.has_masks and wished, "interactive": studio.has_masks, "info": kept if studio.has_masks else missing}
 
 
 def masks_switch(studio: Studio, elem_id: str) -> gr.Checkbox:
@@ -33,12 +35,13 @@ def likeness_slider(studio: Studio, elem_id: str) -> gr.Slider:
 
 @dataclass(frozen=True)
 class KeepInput:
-    """The widgets; switches and weights in the order of PARTS."""
+    """The widgets; switches and weights in the order of PARTS. wished: whether the face shall be kept, where the model can."""
 
     likeness: gr.Slider
     masks: gr.Checkbox
     switches: tuple[gr.Checkbox, ...]
     weights: tuple[gr.Slider, ...]
+    wished: gr.State
 
     @classmethod
     def build(cls, studio: Studio, likeness: gr.Slider, masks: gr.Checkbox) -> KeepInput:
@@ -55,7 +58,7 @@ class KeepInput:
                             **state,
                         )
                     )
-        return cls(likeness, masks, tuple(switches), tuple(weights))
+        return cls(likeness, masks, tuple(switches), tuple(weights), gr.State(True))
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -69,22 +72,25 @@ class KeepInput:
 
     @property
     def shown(self) -> list[Any]:
-        """The widgets that `show` and `offered` set."""
-        return list(self.inputs.values())
+        """The widgets that `show` sets, all but the last of which `offered` sets."""
+        return [*self.inputs.values(), self.wished]
+
+    def wire(self) -> None:
+        self.masks.input(bool, self.masks, self.wished, **UNCHECKED | QUIET)
 
     @staticmethod
     def read(values: dict[str, Any]) -> Keep:
-        parts = {part: values[part] if values[f"keep_{part}"] else 0.0 for part in PARTS}
-        return Keep(values["masks"], parts, values["likeness"])
+        parts = {part: within(values[part], 1.0) if values[f"keep_{part}"] else 0.0 for part in PARTS}
+        return Keep(values["masks"], parts, within(values["likeness"], Keep.likeness))
 
     @staticmethod
     def show(keep: Keep) -> list[Any]:
         """What sets the widgets to values."""
         weights = [keep.parts.get(part, 1.0) for part in PARTS]
-        return [keep.likeness, keep.masks, *(weight > 0 for weight in weights), *(weight or 1.0 for weight in weights)]
+        return [keep.likeness, keep.masks, *(weight > 0 for weight in weights), *(weight or 1.0 for weight in weights), keep.masks]
 
     @staticmethod
-    def offered(studio: Studio) -> list[Any]:
+    def offered(studio: Studio, wished: bool) -> list[Any]:
         """What sets the widgets to what a model offers."""
         masked = gr.update(interactive=studio.has_masks)
-        return [gr.update(visible=studio.has_likeness), gr.update(**masks_state(studio)), *[masked] * 2 * len(PARTS)]
+        return [gr.update(visible=studio.has_likeness), gr.update(**masks_state(studio, wished)), *[masked] * 2 * len(PARTS)]

@@ -28,7 +28,7 @@ from stargan.ui.events import always_last
 from stargan.ui.library import Library
 from stargan.ui.pictures import JS
 from stargan.ui.studio import Keep
-from stargan.ui.translate import Translate, quiet
+from stargan.ui.translate import Translate, missing, quiet
 from stargan.ui.words import sentence
 
 MOST = 6  # visitors at once
@@ -190,15 +190,17 @@ class Live:
         always_last(changes, self.steer, inputs_kwargs=view.inputs, outputs=self.camera, gathered=view.gathered, **quiet())
 
     def steer(self, **values: Any) -> Any:
-        """What goes with each frame: the model, both styles, and what is kept."""
+        """What goes with each frame: the model, both styles, and what is kept; or what is to be said while there is none."""
         scene = self.view.read(values)
         try:
             studio = self.view.work.library.get(scene.model)
-            if not scene.knows(studio) or any(corner.waits for corner in scene.corners[:2]):
+            if said := missing(scene, (0, 1)):
+                return {"said": said}
+            if not scene.knows(studio):
                 return gr.skip()
             a, b = (studio.style(corner, scene.strength, scene.source.aligned) for corner in scene.corners[:2])
-        except ValueError:
-            return gr.skip()  # the status of the Translate tab says why
+        except ValueError as error:
+            return {"said": sentence(error)}
         # Where the model offers no likeness, nobody is to be asked for it.
         likeness = scene.keep.likeness if studio.has_likeness else None
         keep = {"masks": scene.keep.masks, "parts": dict(scene.keep.parts), "likeness": likeness}

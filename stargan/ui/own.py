@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -87,7 +87,14 @@ class Own:
             with contextlib.suppress(OSError, RuntimeError, ValueError):  # no path
                 whole = Path(text).resolve()
                 named += [whole] if whole.is_relative_to(self.folder) else []
-        return all(visitor in self._owners.get(path, ()) for path in named)
+        return all(self._has(visitor, path) for path in named)
+
+    def _has(self, visitor: str, path: Path) -> bool:
+        """Whether a path is of a file of the visitor's. Browsers send a file's address along with its path, and in that a name with
+        a space, say, is written otherwise."""
+        plain = Path(unquote(str(path)))
+        paths = [path] if plain == path or path.exists() else [path, plain]
+        return any(visitor in self._owners.get(one, ()) for one in paths)
 
     def _forget(self) -> None:
         if len(self._owners) > self._many:

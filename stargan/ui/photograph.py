@@ -40,7 +40,7 @@ class Photograph:
         with gr.Accordion("Back in the photograph", open=False, elem_id="photograph") as opened:
             whole = gr.Image(
                 label="The photograph with this face", alt_text="The photograph with the translated face", elem_id="whole",
-                interactive=False, format="webp", buttons=["fullscreen"],
+                interactive=False, format="webp", buttons=["fullscreen"], show_label=False,  # which would cover a narrow one
             )  # fmt: skip
             download = gr.Button("Download the photograph as PNG", size="sm", elem_id="download-photograph")
         return cls(view, opened, gr.State(False), whole, download)
@@ -59,14 +59,14 @@ class Photograph:
         """The photograph at its own size; a ValueError says what is wrong."""
         scene = self.view.read(values)
         if not scene.source.aligned:
-            raise Nowhere("without alignment there is no face to put back; switch it on above")
+            raise Nowhere("a source that is not aligned stands in no photograph; drop one, with alignment switched on")
         return put_back(self.view.work, scene)[1]
 
     def show(self, shown: bool, **values: Any) -> Any:
         scene = self.view.read(values)
-        if scene.source.path is None:
+        if scene.waits:
             return None
-        if not shown or scene.waits or not scene.knows(self.view.work.library.get(scene.model)):
+        if not shown or not scene.knows(self.view.work.library.get(scene.model)):
             return gr.skip()
         try:
             made = self.make(values)

@@ -21,6 +21,11 @@ SMALL = 104  # px, of the pictures in rows
 UNCHECKED: dict[str, Any] = {"preprocess": False}
 
 
+def within(value: float | None, default: float, most: float = 1.0) -> float:
+    """The number of a slider from 0 on, as UNCHECKED gives it: what is typed into its box, which may be empty meanwhile."""
+    return default if value is None else min(most, max(0.0, value))
+
+
 def photo(label: str, elem_id: str, height: int, value: str | None = None) -> gr.Image:
     """A box for a picture, of any kind that `images.read` knows."""
     return gr.Image(

@@ -22,9 +22,11 @@ from stargan.ui.words import sentence
 
 EXAMPLES = Path(__file__).with_name("examples")
 MOST = 10  # examples
+WHOLE = 0  # in place of a face's number: the picture is used as it is
 # In the browser alone: which example the source is, by the name of its file.
 MARK = """(photo, row) => {
-  const is = tile => photo?.path?.includes(`-${tile.label.split(": ")[1].replaceAll(" ", "-")}.`);
+  const name = photo?.path?.split(/[\\\\/]/).at(-1) ?? "";
+  const is = tile => /^[0-9]+-/.test(name) && name.includes(`-${tile.label.split(": ")[1].replaceAll(" ", "-")}.`);
   return {...row, chosen: row.tiles.findIndex(is)};
 }"""
 
@@ -52,8 +54,8 @@ def _name(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it. wished: whether faces shall
-    be aligned, where the model knows faces."""
+    """The widgets, and what they are read as. chosen: a picture's path with the number of a face in it, or the name of a result's
+    file with WHOLE. wished: whether faces shall be aligned, where the model knows faces."""
 
     library: Library
     folder: Folder
@@ -94,13 +96,15 @@ class Source:
     @staticmethod
     def read(values: dict[str, Any]) -> SourceChoice:
         (path, refused), (of, face) = Box.read(values["photo"], values["refused"]), values["chosen"]
+        if path is not None and face == WHOLE and Path(path).name == of:
+            return SourceChoice(path, False, None, refused)
         return SourceChoice(path, values["aligned"], face if of == path else None, refused)
 
     def wire(self, model: gr.Dropdown) -> None:
         quiet, photo = UNCHECKED | QUIET, self.box.photo
         self.box.wire()
         self.offered.select(self.take, model, [photo, self.aligned, self.wished], **quiet)
-        self.aligned.input(bool, self.aligned, self.wished, **quiet)
+        self.aligned.input(lambda wished: (wished, ("", None)), self.aligned, [self.wished, self.chosen], **quiet)
         always_last(model.change, self.change_model, [model, self.wished], self.aligned, **quiet)
         self.box.place.change(None, [photo, self.offered], self.offered, js=MARK, **QUIET)
         self.faces.select(self.choose, photo, self.chosen, **quiet)

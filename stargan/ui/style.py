@@ -19,12 +19,24 @@ MAX_SEED = 2**31 - 1
 OFFERED, FIRST_OFFERED = 8, 1  # styles to choose from, and the seed of the first
 # Only the browser marks what is chosen in a row: the pictures stay as they are.
 MARK = "(kind, seed, row) => ({...row, chosen: kind === 'seed' ? row.tiles.findIndex(t => t.label.endsWith(`seed ${seed}`)) : -1})"
+# What is said where a style is not there yet.
+WANTED = {
+    SEED: "Give style {} a seed.",
+    REFERENCE: "Drop a reference for style {}.",
+    PASTED: "Paste the JSON of a style for style {}.",
+}
 KINDS = [("Seed", SEED), ("Reference", REFERENCE), ("Pasted", PASTED)]
 
 
 def domain_state(studio: Studio, chosen: str | None = None) -> dict[str, Any]:
     """The choices of domains for a model, the last one chosen where `chosen` is none of them."""
     return {"choices": list(studio.domains), "value": chosen if chosen in studio.domains else studio.domains[-1]}
+
+
+def another_model(studio: Studio, chosen: str) -> Any:
+    """What sets domains to choose from to those of another model. One that it has, too, stays chosen: not the one that was when
+    this was asked for, as another may have been chosen since then."""
+    return gr.update(choices=list(studio.domains)) if chosen in studio.domains else gr.update(**domain_state(studio))
 
 
 def label(domain: str, seed: int) -> str:
@@ -105,7 +117,7 @@ class StyleInput:
         self.reference.wire()
         self.reference.watch()
         always_last(self.kind.change, self.show_kind, self.kind, list(self.rows), **quiet)
-        gr.on([self.following.click, self.seed.submit], self.next_seed, self.seed, self.seed, **quiet)
+        self.following.click(self.next_seed, self.seed, self.seed, **quiet)
         if self.offered is None or self.more is None:
             return
         marks = [self.kind, self.seed, self.offered]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +12,22 @@ import gradio as gr
 from PIL import Image
 
 from stargan import styles
+from stargan.faces.masks import PARTS
 from stargan.ui.events import QUIET, Gathered, always_last
 from stargan.ui.first import First
 from stargan.ui.keep import KeepInput, likeness_slider, masks_switch
-from stargan.ui.pictures import JS, UNCHECKED, address, tiles
+from stargan.ui.pictures import JS, UNCHECKED, address, tiles, within
 from stargan.ui.result import Result, Session
 from stargan.ui.scene import CORNERS, Scene
-from stargan.ui.source import Source
+from stargan.ui.source import WHOLE, Source
 from stargan.ui.studio import PASTED, SEED, Studio, StyleChoice
-from stargan.ui.style import OFFERED, StyleInput, domain_state, label
+from stargan.ui.style import OFFERED, WANTED, StyleInput, another_model, domain_state, label
 from stargan.ui.words import refusal, sentence
 from stargan.ui.work import Work
 
 BEGIN = "Drop a portrait above, or take an example, to begin."
+STRONGEST = 1.5  # style
+LINKED = {*CORNERS, *PARTS, "model", "x", "y", "strength", "keep", "likeness"}  # what a link may say
 SQUARE = """
 <div class="pad">
   <span class="corner a">A</span><span class="corner b">B</span><span class="corner c">C</span><span class="corner d">D</span>
@@ -33,20 +37,27 @@ SQUARE = """
 """
 
 
+def missing(scene: Scene, corners: Sequence[int]) -> str:
+    """What is to be said where some of these corners wait for what their style is taken from; nothing where none does."""
+    waiting = [i for i in corners if scene.corners[i].waits]
+    return " ".join(WANTED[scene.corners[i].kind].format(CORNERS[i].upper()) for i in waiting)
+
+
 def quiet(**more: Any) -> dict[str, Any]:
     return QUIET | {"trigger_mode": "always_last"} | UNCHECKED | more
 
 
 @dataclass(frozen=True)
 class Translate:
-    """The tab's widgets, its handlers, and the inputs that other parts share with it. first: what the page opens with. rested: the
-    event of a picture that stands, after which all has been gathered."""
+    """The tab's widgets, its handlers, and the inputs that other parts share with it. first: what the page opens with. shown: of
+    which source the picture is. rested: the event of a picture that stands, after which all has been gathered."""
 
     work: Work
     first: Scene
     source: Source
     model: gr.Dropdown
     result: Result
+    shown: gr.State
     corners: tuple[StyleInput, ...]
     position: gr.Slider
     square: gr.HTML
@@ -73,7 +84,7 @@ class Translate:
                     likeness = likeness_slider(studio, "likeness")
                 result = Result.build(source.folder, first.result)
                 strength = gr.Slider(
-                    0, 1.5, 1.0, step=0.05, label="Strength of the style", elem_id="strength",
+                    0, STRONGEST, 1.0, step=0.05, label="Strength of the style", elem_id="strength",
                     info="0 is the mean style of the domain, above 1 exaggerates.",
                 )  # fmt: skip
                 masks = masks_switch(studio, "masks")
@@ -87,7 +98,8 @@ class Translate:
         del widgets["chosen"]  # which the browser does not know
         gathered = Gathered.build(widgets, "scene")
         rested = result.viewer.rest(None, **gathered.step)
-        return cls(work, scene, source, model, result, corners, position, square, strength, keep, gathered, rested, *more)
+        shown = gr.State((scene.source.path, scene.source.face))
+        return cls(work, scene, source, model, result, shown, corners, position, square, strength, keep, gathered, rested, *more)
 
     @staticmethod
     def _square(source: Source, studio: Studio, scene: Scene) -> tuple[gr.HTML, StyleInput, StyleInput]:
@@ -108,8 +120,9 @@ class Translate:
             kept = gr.HTML("", elem_id="kept")
         with gr.Accordion("Style as JSON", open=False):
             written = gr.Textbox(
-                label="The style of the picture", elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"]
-            )
+                label="The style of the picture", elem_id="style-json", lines=3, max_lines=3, interactive=False, buttons=["copy"],
+                info="The strength is in it: pasted somewhere, it is the same style at a strength of 1.",
+            )  # fmt: skip
         with gr.Accordion("Back to the source", open=False):
             home = gr.Radio(label="Domain of the source", elem_id="home", **domain_state(studio, studio.domains[0]))
             back = gr.Button("Reconstruct", elem_id="reconstruct")
@@ -129,16 +142,18 @@ class Translate:
         corners = tuple(corner.read(values) for corner in self.corners)
         y = float((values["square"] or {}).get("y", 0))
         source, keep = self.source.read(values), self.keep.read(values)
-        return Scene(values["model"], source, corners, values["position"], y, values["strength"], keep)
+        x, strength = within(values["position"], 0.5), within(values["strength"], 1.0, STRONGEST)
+        return Scene(values["model"], source, corners, x, y, strength, keep)
 
     def wire(self, page: gr.Blocks) -> None:
         result, inputs = self.result, self.inputs
         changes = [*self.source.changes, *self.keep.changes, self.strength.change, self.model.change]
         styled = [change for corner in self.corners for change in corner.changes]
-        shown = [result.viewer, result.status]
+        shown = [result.viewer, result.status, self.shown]
         place: dict[str, Any] = quiet(show_progress="minimal", show_progress_on=result.status)
+        seen = {"shown": self.shown, **inputs}
         moves = [self.position.change, self.square.input]
-        always_last([*moves, *changes, *styled], self.show, inputs_kwargs=inputs, outputs=shown, gathered=self.gathered, **place)
+        always_last([*moves, *changes, *styled], self.show, inputs_kwargs=seen, outputs=shown, gathered=self.gathered, **place)
         for i, corner in enumerate(self.corners):
             corner.wire(functools.partial(self.offer, i), inputs, changes, self.gathered)
         # The point in the square and the slider tell each other, in the browser alone.
@@ -147,8 +162,9 @@ class Translate:
             None, [self.position, self.square], self.square, js="(x, value) => ({x, y: value ? value.y : 0})", **quiet()
         )
         domains = [corner.domain for corner in self.corners]
-        offered = [*domains, self.home, *self.keep.shown]
-        self.model.change(self.change_model, [self.model, *domains], offered, **quiet(trigger_mode="multiple"))
+        self.keep.wire()
+        offered = [*domains, self.home, *self.keep.shown[:-1]]
+        self.model.change(self.change_model, [self.model, self.keep.wished, *domains], offered, **quiet(trigger_mode="multiple"))
         self._wire_result(page)
 
     def _wire_result(self, page: gr.Blocks) -> None:
@@ -165,9 +181,9 @@ class Translate:
         before = self.gathered.before
         before(result.download.click, self.download, inputs_kwargs=inputs, outputs=result.saver, **once)
         result.together.click(self.all, result.session, result.saver, **once)
-        source = [self.source.box.photo, self.source.aligned]
+        source = [self.source.box.photo, self.source.chosen]
         before(result.as_source.click, self.use_as_source, inputs_kwargs=inputs, outputs=source, **once)
-        style = [*self.corners[0].shown, self.position, self.square]
+        style = [*self.corners[0].shown, self.position, self.square, self.strength]
         before(result.as_style.click, self.use_as_style, inputs_kwargs=inputs, outputs=style, **once)
         before(self.back.click, self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
         page.load(self.restore, None, self.restored, **quiet())
@@ -177,18 +193,25 @@ class Translate:
         own = [self.model, self.position, self.square, self.strength]
         return [*own, *(widget for corner in self.corners for widget in corner.shown), *self.keep.shown]
 
-    def show(self, **values: Any) -> tuple[Any, Any]:
-        """The picture of the scene; where something is wrong, none, so that nobody takes an earlier one for it."""
-        scene = self.read(values)
+    def show(self, shown: tuple[str, int | None] | None, **values: Any) -> tuple[Any, Any, Any]:
+        """The picture of the scene; where something is wrong, none, so that nobody takes an earlier one for it. While a style waits
+        for what it is taken from, that of the same source stays."""
+        scene, none = self.read(values), Result.value(None, None)
+        source = scene.source.path, scene.source.face
         try:
             if scene.source.path is None:
-                return Result.value(None, None), scene.source.refused or BEGIN
-            if scene.waits or not scene.knows(self.work.library.get(scene.model)):
-                return gr.skip(), gr.skip()
+                return none, scene.source.refused or BEGIN, None
+            studio = self.work.library.get(scene.model)
+            if scene.waits:
+                studio.prepare(scene.source)  # says what is wrong with it
+                said = missing(scene, scene.needed)
+                return (gr.skip(), said, gr.skip()) if shown == source else (none, said, None)
+            if not scene.knows(studio):
+                return gr.skip(), gr.skip(), gr.skip()
             made = self.work.picture(scene)
-            return Result.value(made.source, made.image), made.words
+            return Result.value(made.source, made.image), made.words, source
         except ValueError as error:
-            return Result.value(None, None), sentence(error)
+            return none, sentence(error), None
 
     def offer(self, number: int, first: int, **values: Any) -> Any:
         """The source in the styles of seeds from `first` on, that of the corner of this number marked."""
@@ -210,9 +233,9 @@ class Translate:
         scene = self.read(values)
         try:
             studio = self.work.library.get(scene.model)
-            if scene.source.path is None:
+            if scene.waits:
                 return session, "", "", "", None
-            if scene.waits or not scene.knows(studio):
+            if not scene.knows(studio):
                 return session, gr.skip(), gr.skip(), gr.skip(), gr.skip()
             made = self.work.picture(scene)
             session.keep(self.result.save(made.image, scene.domain), scene.domain)
@@ -241,21 +264,22 @@ class Translate:
         except ValueError as error:
             raise refusal(error) from None
 
-    def use_as_source(self, **values: Any) -> tuple[str, bool]:
-        """The result as the source: it is a square already."""
+    def use_as_source(self, **values: Any) -> tuple[str, tuple[str, int]]:
+        """The result as the source: it is a square already, as what comes after it may not be."""
         try:
-            return str(self.result.save(self.work.picture(self.read(values)).image, "result")), False
+            path = self.result.save(self.work.picture(self.read(values)).image, f"result-{secrets.token_hex(4)}")
+            return str(path), (path.name, WHOLE)
         except ValueError as error:
             raise refusal(error) from None
 
     def use_as_style(self, **values: Any) -> list[Any]:
-        """The result's style as style A, to go on from there."""
+        """The result's style as style A, to go on from there; the strength is in it."""
         scene = self.read(values)
         try:
             studio = self.work.library.get(scene.model)
             text = styles.to_json(scene.style(studio), studio.model, scene.domain)
             chosen = StyleChoice(scene.domain, PASTED, scene.corners[0].seed, scene.corners[0].reference, text)
-            return [*StyleInput.show(chosen, studio), 0.0, {"x": 0.0, "y": 0.0}]
+            return [*StyleInput.show(chosen, studio), 0.0, {"x": 0.0, "y": 0.0}, 1.0]
         except ValueError as error:
             raise refusal(error) from None
 
@@ -266,16 +290,16 @@ class Translate:
         except ValueError as error:
             raise refusal(error) from None
 
-    def change_model(self, model: str, *domains: str) -> list[Any]:
+    def change_model(self, model: str, wished: bool, *domains: str) -> list[Any]:
         """What another model offers; a domain that it has, too, stays chosen."""
         studio = self.work.library.get(model)
-        chosen = [gr.update(**domain_state(studio, domain)) for domain in domains]
-        return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.offered(studio)]
+        chosen = [another_model(studio, domain) for domain in domains]
+        return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.offered(studio, wished)]
 
     def restore(self, request: gr.Request) -> Any:
         """The scene of the link by which the page was opened."""
         query: Mapping[str, str] = dict(request.query_params)
-        if not set(CORNERS) & set(query):
+        if not LINKED & set(query):
             return [gr.skip()] * len(self.restored)
         try:
             model = query.get("model", self.first.model)

@@ -14,7 +14,7 @@ from PIL import Image
 from stargan.media import video
 from stargan.ui.events import always_last
 from stargan.ui.leaving import Stay, watched
-from stargan.ui.pictures import UNCHECKED
+from stargan.ui.pictures import UNCHECKED, within
 from stargan.ui.scene import Scene
 from stargan.ui.studio import StyleChoice
 from stargan.ui.translate import Translate, quiet
@@ -77,9 +77,9 @@ class Way:
     def steps(self, shown: bool, **values: Any) -> tuple[Any, Any]:
         """The strip where it can be seen; where there is no result, neither it nor the video of an earlier one stays."""
         scene = ends_alone(self.view.read(values))
-        if scene.source.path is None:
+        if scene.waits:
             return None, None
-        if not shown or scene.waits or not scene.knows(self.view.work.library.get(scene.model)):
+        if not shown or not scene.knows(self.view.work.library.get(scene.model)):
             return gr.skip(), gr.skip()
         try:
             return side_by_side(self.view.work.steps(scene, STEPS)), gr.skip()
@@ -87,7 +87,7 @@ class Way:
             return None, None  # the result says why
 
     def film(
-        self, between: str, seconds: float, loop: bool, request: gr.Request,
+        self, between: str, seconds: float | None, loop: bool, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
         **values: Any,
     ) -> Iterator[str | None]:  # fmt: skip
@@ -95,8 +95,8 @@ class Way:
         try:
             # The page takes a copy before it comes back here for more.
             with tempfile.TemporaryDirectory() as folder, self.view.work.visitors.work(request) as stay:
-                target = Path(folder) / "stargan.mp4"
-                yield film(self.view.work, self.view.read(values), between, seconds, loop, target, stay, progress)
+                scene, each = self.view.read(values), within(seconds, 1.0, LONGEST)
+                yield film(self.view.work, scene, between, each, loop, Path(folder) / "stargan.mp4", stay, progress)
         except ValueError as error:
             yield None  # nobody is to take an earlier video for this one
             raise refusal(error) from None

@@ -36,7 +36,8 @@ def animals() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
+    # Names are as people give them; a file's address on the page writes this one otherwise.
+    path = tmp_path_factory.mktemp("portrait") / "Grüße & 顔 (1), 50% + #2.jpg"
     Image.fromarray(data.astronaut()).save(path)
     return path
 

@@ -36,7 +36,7 @@ def test_a_clip_is_translated(page: Any, tmp_path: Path) -> None:
     to_tab(page, "Clip")
     page.get_by_role("button", name="Translate the clip").click()
     page.get_by_text("There is no clip yet").wait_for()
-    page.locator("#clip-source input[type=file]").set_input_files(str(film(tmp_path / "clip.mp4", 5)))
+    page.locator("#clip-source input[type=file]").set_input_files(str(film(tmp_path / "clip (1).mp4", 5)))
     page.locator("#clip-source").get_by_text("clip").first.wait_for()
     page.get_by_label("From style A to style B over the clip").check()
     page.get_by_role("button", name="Translate the clip").click()
@@ -46,7 +46,7 @@ def test_a_clip_is_translated(page: Any, tmp_path: Path) -> None:
 
 def test_what_is_done_is_kept_when_it_is_stopped(page: Any, tmp_path: Path) -> None:
     to_tab(page, "Clip")
-    page.locator("#clip-source input[type=file]").set_input_files(str(film(tmp_path / "clip.mp4", 400)))
+    page.locator("#clip-source input[type=file]").set_input_files(str(film(tmp_path / "clip (1).mp4", 400)))
     page.locator("#clip-source").get_by_text("clip").first.wait_for()
     page.get_by_role("button", name="Translate the clip").click()
     left = page.get_by_text(re.compile(r"about \d+ s left")).first

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gradio_client import Client, handle_file
 from PIL import Image
-from served import MODEL, RESULT, SIDE, after, opened, pixels, settled, source, upload
+from served import MODEL, RESULT, SIDE, after, opened, pixels, settled, source, to_tab, upload
 from skimage import data
 
 from stargan import zoo
@@ -145,17 +145,33 @@ def test_a_keyboard_is_enough(page: Any) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     after(page, lambda: page.keyboard.press("Enter"))
-    assert page.locator("#seed-b input").input_value() == "3"
+    seed = page.locator("#seed-b input")
+    assert seed.input_value() == "3"
+    seed.fill("42")
+    after(page, lambda: page.keyboard.press("Enter"))
+    assert seed.input_value() == "42", "what is typed stays"
 
 
 def test_a_style_from_a_reference(page: Any, tmp_path: Path) -> None:
-    first = settled(page)
-    page.get_by_label("Align the face").uncheck()
+    first = after(page, lambda: page.get_by_label("Align the face").uncheck())
     page.locator("#kind-b").get_by_label("Reference").check()
-    Image.fromarray(255 - data.astronaut()[:256, 90:346]).save(tmp_path / "reference.png")
+    Image.fromarray(255 - data.astronaut()[:256, 90:346]).save(tmp_path / "reference (1).png")
+    page.get_by_text("Drop a reference for style B.").wait_for()
+    assert difference(settled(page), first) == 0, "meanwhile the picture stays"
+    page.locator("#examples .tiles button").nth(1).click()
+    page.locator(RESULT).wait_for(state="hidden")
+    assert page.get_by_text("Drop a reference for style B.").is_visible(), "but not beside another person's source"
+    page.locator("#examples .tiles button").nth(0).click()
+    page.get_by_label("Align the face").uncheck()
     page.locator("#reference-b input[type=file]").first.wait_for(state="attached")
-    by_reference = after(page, lambda: upload(page, tmp_path / "reference.png", "#reference-b"))
+    upload(page, tmp_path / "reference (1).png", "#reference-b")
+    page.locator(RESULT).wait_for()
+    by_reference = settled(page)
     assert difference(by_reference, first) > 1
+    # While a number is typed anew, its box is empty.
+    strength = page.locator("#strength input[type=number]")
+    strength.fill("")
+    assert difference(settled(page), by_reference) < 1 and "Error" not in page.locator("#status").inner_text()
 
 
 def test_a_style_is_copied_and_pasted_where_it_belongs(page: Any, animals: str) -> None:
@@ -209,6 +225,7 @@ def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, ad
     page.locator("#examples .tiles button").nth(3).click()
     page.locator("#source img").first.wait_for()
     settled(page)
+    page.locator("#masks input").uncheck()
     other = opened(browser, address)
     # The model came after the page was opened.
     page.locator("#model input").click()
@@ -222,5 +239,11 @@ def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, ad
     page.wait_for_function("document.querySelector('#offered-a .tiles button').title.startsWith('dog')")
     page.get_by_role("tab", name="About").click()
     page.get_by_text("64 px, domains cat, dog").wait_for()
+    page.locator("#model input").click()
+    page.get_by_role("option", name=MODEL).click()
+    to_tab(page, "Translate")
+    page.wait_for_function("!document.querySelector('#masks input').disabled")
+    settled(page)
+    assert not page.locator("#masks input").is_checked(), "it is as it was left"
     assert other.locator("#domain-a label").all_inner_texts() == ["man", "orc", "woman"]
     other.context.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from served import RESULT, SIDE, WAIT, after, becomes, pixels, settled, source, visitor
+from served import RESULT, SIDE, WAIT, after, becomes, pixels, settled, source, upload, visitor
 
 
 def test_it_is_wiped_over_its_source_or_stands_beside_it_and_is_downloaded(page: Any) -> None:
@@ -67,11 +68,19 @@ def test_a_link_brings_model_styles_and_settings_back(browser: Any, address: str
     other.context.close()
 
 
-def test_it_is_used_as_style_and_as_source(page: Any) -> None:
-    made = settled(page)
+def test_it_is_used_as_style_and_as_source(page: Any, portrait_file: Path) -> None:
+    settled(page)
+    strength = page.locator("#strength input[type=number]")
+    made = after(page, lambda: (strength.fill("0.4"), page.keyboard.press("Tab")))
     page.get_by_role("button", name="Use as style").click()
     page.wait_for_function("document.querySelector('#pasted-a textarea')?.value.includes('style')")
     page.wait_for_function("document.querySelector('#position input[type=range]')?.value == 0")
-    assert np.abs(settled(page) - made).mean() < 2.5  # both are compressed
+    assert np.abs(settled(page) - made).mean() < 2.5 and strength.input_value() == "1"  # both are compressed
     after(page, lambda: page.get_by_role("button", name="Use as source").click())
-    assert np.abs(pixels(page, source(page, "#result .before img")) - made).mean() < 3
+    before = "#result .before img"
+    assert np.abs(pixels(page, source(page, before)) - made).mean() < 3
+    # What comes after it is aligned as before.
+    after(page, lambda: upload(page, portrait_file))
+    whole = Image.open(portrait_file).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    assert page.get_by_label("Align the face").is_checked()
+    assert np.abs(pixels(page, source(page, before)) - np.asarray(whole, np.float32)).mean() > 20

@@ -33,7 +33,7 @@ def name() -> Iterator[str]:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    path = tmp_path / "pictures.zip"
+    path = tmp_path / "my pictures (1).zip"
     with zipfile.ZipFile(path, "w") as file:
         for d, domain in enumerate(("cold", "warm")):
             for i in range(6):

@@ -70,6 +70,7 @@ function frame() {
 async function translate(run) {
   let failures = 0;
   while (running === run) {
+    if (props.value?.said) say(props.value.said);
     if (!video.videoWidth || document.hidden || !element.checkVisibility() || !props.value?.model) {
       await wait(100);
       continue;

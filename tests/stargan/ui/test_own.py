@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.applications import Starlette
@@ -72,6 +73,19 @@ def test_a_file_goes_to_whom_the_page_told_of_it(clients: NewClient, folder: Pat
     assert other.post("/make", json={}).status_code == 200
     assert other.get(f"/gradio_api/file={path}").content == mine.get(f"/gradio_api/file={path}").content
     assert program.get(f"/gradio_api/file={path}").status_code == 403
+
+
+def test_a_file_may_be_named_by_its_address(clients: NewClient, folder: Path) -> None:
+    mine, later, other = browser(clients), browser(clients), browser(clients)
+    path, _ = (client.post("/make", json={}).json()["data"][0]["path"] for client in (mine, later))
+    said = {"data": [{"path": path, "url": f"http://x/gradio_api/file={quote(path)}"}]}
+    assert quote(path) != path
+    assert (mine.post("/repeat", json=said).status_code, other.post("/repeat", json=said).status_code) == (200, 403)
+    # Where there is a file of that very name, it is meant, and it is somebody else's.
+    (folder / "0a1b" / "my%20face%2C%202.png").write_bytes(b"another face")
+    assert later.post("/repeat", json=said).status_code == 403
+    twice = f"http://x/gradio_api/file={quote(quote(path))}"
+    assert later.post("/repeat", json={"url": twice}).status_code == 403
 
 
 def test_what_programs_without_cookies_made_is_for_no_browser(clients: NewClient) -> None:

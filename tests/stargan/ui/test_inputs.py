@@ -1,0 +1,71 @@
+"""What the widgets of the page are read as, and what they are set to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stargan.faces.masks import PARTS
+from stargan.model import build
+from stargan.networks import ModelConfig
+from stargan.ui.keep import KeepInput
+from stargan.ui.pictures import within
+from stargan.ui.scene import Scene
+from stargan.ui.source import WHOLE, Source
+from stargan.ui.studio import PASTED, REFERENCE, SourceChoice, Studio, StyleChoice
+from stargan.ui.style import another_model
+from stargan.ui.translate import missing
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    shape: dict[str, Any] = {"image_size": 64, "base_channels": 8, "max_channels": 16, "hidden_dim": 16}
+    return Studio(build(ModelConfig(domains=("man", "woman"), w_hpf=0, **shape)), compiled=False)
+
+
+def test_a_number_that_is_being_typed_stays_in_its_range() -> None:
+    assert [within(value, 1.0, 1.5) for value in (None, -1, 0, 0.4, 99)] == [1.0, 0.0, 0, 0.4, 1.5]
+
+
+def test_parts_whose_box_is_empty_are_kept() -> None:
+    values = {"masks": True, "likeness": None} | dict.fromkeys(PARTS) | {f"keep_{part}": part != "nose" for part in PARTS}
+    keep = KeepInput.read(values)
+    assert keep.likeness == 1 and keep.parts == {part: float(part != "nose") for part in PARTS}
+
+
+def test_a_switch_stands_as_it_was_wished_where_the_model_can(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stands(wished: bool) -> bool:
+        return bool(KeepInput.offered(studio, wished)[1]["value"])
+
+    assert not stands(True) and not stands(False)
+    monkeypatch.setattr(studio, "has_masks", True)
+    assert stands(True) and not stands(False)
+
+
+def test_a_domain_that_both_models_have_is_not_set(studio: Studio) -> None:
+    assert "value" not in another_model(studio, "man")
+    assert another_model(studio, "orc")["value"] == "woman"
+
+
+def photo(path: Path) -> dict[str, Any]:
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+
+def test_a_result_is_used_as_it_is_and_what_comes_after_it_is_aligned(tmp_path: Path) -> None:
+    values = {"photo": photo(tmp_path / "result-1.png"), "refused": {}, "aligned": True, "chosen": ("result-1.png", WHOLE)}
+    assert Source.read(values) == SourceChoice(str(tmp_path / "result-1.png"), aligned=False)
+    later = tmp_path / "another.png"
+    assert Source.read(values | {"photo": photo(later)}) == SourceChoice(str(later))
+    assert Source.read(values | {"photo": photo(later), "chosen": (str(later), 2)}) == SourceChoice(str(later), face=2)
+
+
+def test_it_is_said_which_style_waits_and_what_for() -> None:
+    corners = StyleChoice("man"), StyleChoice("man", REFERENCE), StyleChoice("man", PASTED), StyleChoice("man", seed=None)
+    scene = Scene("small", SourceChoice("photo.jpg"), corners, x=0.5, y=0.5)
+    said = ["Drop a reference for style B.", "Paste the JSON of a style for style C.", "Give style D a seed."]
+    assert missing(scene, scene.needed) == " ".join(said)
+    assert missing(replace(scene, y=0.0), replace(scene, y=0.0).needed) == said[0]
+    assert missing(scene, (0,)) == ""
