@@ -27,6 +27,7 @@ from stargan.ui.settings import cannot_listen, check_address, settings
 from stargan.ui.source import Source, examples
 from stargan.ui.translate import Translate
 from stargan.ui.way import Way
+from stargan.ui.words import sentence
 from stargan.ui.work import Work
 
 __all__ = ["CSS", "THEME", "build", "cannot_listen", "check_address", "guard", "settings", "unhurried"]
@@ -84,7 +85,7 @@ def build(
             library = Library(model, threads, compiled)
         except (zoo.ZooError, CheckpointError) as error:
             heading.render()
-            gr.Markdown(f"**No model could be loaded:** {error}.", elem_id="no-model")
+            gr.Markdown(f"**No model could be loaded:** {sentence(error)}", elem_id="no-model")
             return demo
         work = Work(library)
         demo.unload(work.visitors.leave)

@@ -6,7 +6,8 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import gradio as gr
 from PIL import Image
@@ -22,7 +23,7 @@ from stargan.ui.photograph import put_back
 from stargan.ui.scene import Scene
 from stargan.ui.studio import PASTED, REFERENCE, SEED, Keep, SourceChoice, StyleChoice
 from stargan.ui.way import STEPS, VIDEOS, film, side_by_side
-from stargan.ui.words import refusal
+from stargan.ui.words import answer
 from stargan.ui.work import Work
 
 MARK = {"_type": "gradio.FileData"}  # by which clients know a file
@@ -48,10 +49,12 @@ class Endpoints:
             gr.api(typed(endpoint), api_name=endpoint.__name__)
         gr.api(typed(self.video), api_name="video", **VIDEOS)
 
-    def given(self, file: dict[str, Any] | str | None) -> str | None:
+    def given(self, file: object) -> str | None:
         """The path of a file that a caller has uploaded, or given as a data URI; ValueError for any other."""
         if file is None:
             return None
+        if not isinstance(file, dict | str):
+            raise ValueError(f"{str(file)!r} is no picture; give one that has been uploaded, as by handle_file, or a data URI")
         said = {"url": file} if isinstance(file, str) else file
         path, uri = said.get("path"), said.get("url")
         if path is None and is_data_uri(uri):
@@ -61,6 +64,15 @@ class Endpoints:
         if not isinstance(path, str) or not self.folder.holds(path):
             raise ValueError("a picture has to be uploaded first, as handle_file of gradio_client does, or come as a data URI")
         return path
+
+    def several(self, name: str, files: object) -> list[str]:
+        """The paths of such files; ValueError where they are no list, or one is missing."""
+        if files is not None and not isinstance(files, list):
+            raise ValueError(f"{name} is {str(files)!r}; it has to be a list of pictures")
+        paths = list(map(self.given, files or []))
+        if None in paths:
+            raise ValueError(f"picture {paths.index(None) + 1} of {name} is None; give a picture, or leave it out of the list")
+        return [path for path in paths if path is not None]
 
     def made(self, picture: Image.Image, name: str) -> dict[str, Any]:
         target = self.folder.new(f"{name}.png")
@@ -124,7 +136,7 @@ class Endpoints:
             words = "  \n".join([made.words, *made.notes])
             text = styles.to_json(made.style, studio.model, scene.domain)
         except ValueError as error:
-            raise refusal(error) from None
+            raise answer(error) from None
         kept = self.made(over, "kept") if over is not None else None
         square = self.made(made.source, "source")
         return [self.made(before, "before") if paste else square, self.made(after, "result")], square, kept, words, text
@@ -138,11 +150,11 @@ class Endpoints:
         """The source in the style at `position`, 0 for style A to 1 for style B; with paste, in its photograph."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, position)
+            scene = self.scene(model, source, aligned, face, ends, Keep(masks, likeness=likeness), psi, position)
             after = self.pasted(scene, every=False)[1] if paste else self.work.picture(scene).image
             return self.made(after, "between")
         except ValueError as error:
-            raise refusal(error) from None
+            raise answer(error) from None
 
     def strip(
         self, source: File = None, psi: float = 1.0, masks: bool = True, aligned: bool | None = None, model: str = "",
@@ -153,10 +165,10 @@ class Endpoints:
         """Nine steps from style A to style B, side by side."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, 0.5)
+            scene = self.scene(model, source, aligned, face, ends, Keep(masks, likeness=likeness), psi, 0.5)
             return self.made(side_by_side(self.work.steps(scene, STEPS)), "strip")
         except ValueError as error:
-            raise refusal(error) from None
+            raise answer(error) from None
 
     def video(
         self, request: gr.Request,
@@ -169,11 +181,11 @@ class Endpoints:
         """A video from style A over further seeds (`7, woman:12`) to style B, the source beside it."""
         try:
             ends = self.end(domain_a, style_from_a, seed_a, reference_a), self.end(domain_b, style_from_b, seed_b, reference_b)
-            scene = self.scene(model, source, aligned, _number(face), ends, Keep(masks, likeness=likeness), psi, 0.5)
+            scene = self.scene(model, source, aligned, face, ends, Keep(masks, likeness=likeness), psi, 0.5)
             with self.work.visitors.work(request) as stay:
                 return self.file(film(self.work, scene, way, seconds, loop, self.folder.new("stargan.mp4"), stay))
         except ValueError as error:
-            raise refusal(error) from None
+            raise answer(error) from None
 
     def grid(
         self, request: gr.Request,
@@ -185,17 +197,17 @@ class Endpoints:
         """Every source in every style, and a sentence on which were left out."""
         model = model or self.library.default
         try:
-            files, shown = ([str(self.given(file)) for file in given or []] for given in (sources, references))
+            files, shown = self.several("sources", sources), self.several("references", references)
             studio = self.library.get(model)
             order = Order(
                 model, files, domain or studio.domains[-1], style_from, count, seed, psi, shown, masks,
                 studio.aligns if aligned is None else aligned, studio.checked(likeness),
             )  # fmt: skip
             with self.work.visitors.work(request) as stay:
-                *_, (sheet, words) = watched(self.sheets(order), stay)
-            return self.made(sheet, "grid"), words
+                *_, (sheet, said) = watched(self.sheets(order), stay)
+            return self.made(sheet, "grid"), "  \n".join(said)
         except ValueError as error:
-            raise refusal(error) from None
+            raise answer(error) from None
 
 
 def typed(endpoint: Callable[..., Any]) -> Callable[..., Any]:
@@ -204,23 +216,42 @@ def typed(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(endpoint)
     def call(*values: Any, **named: Any) -> Any:
-        for name, value in signature.bind(*values, **named).arguments.items():
-            kind = hints.get(name)
-            if kind in KINDS and not _is(value, kind):
-                raise refusal(ValueError(f"{name} is {str(value)[:40]!r}; it has to be {KINDS[kind]}"))
-        return endpoint(*values, **named)
+        given = signature.bind(*values, **named)
+        try:
+            given.arguments |= {name: _taken(name, value, hints.get(name)) for name, value in given.arguments.items()}
+        except ValueError as error:
+            raise answer(error) from None
+        return endpoint(*given.args, **given.kwargs)
 
     return call
 
 
+def _taken(name: str, value: Any, hint: Any) -> Any:
+    """A value as its parameter takes it; ValueError for one of another kind, where the parameter is of one of KINDS, or None."""
+    kinds = set(get_args(hint)) if NoneType in get_args(hint) else {hint}
+    if (value is None and NoneType in kinds) or len(kinds - {NoneType}) > 1:
+        return value
+    (kind,) = kinds - {NoneType}
+    value = _whole(value) if kind is int else value
+    if kind in KINDS and not _is(value, kind):
+        raise ValueError(f"{name} is {str(value)!r}; it has to be {KINDS[kind]}")
+    return value
+
+
 def _is(value: Any, kind: type) -> bool:
-    if kind in (int, float):  # a client may write a whole number as 1.0
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
-def _number(face: int | str | None) -> int | None:
+def _whole(value: Any) -> Any:
+    """A client may write a whole number as 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(face: Any) -> int | None:
     """A face's number; ValueError for anything else."""
+    face = _whole(face)
     if face is None or (isinstance(face, int) and not isinstance(face, bool)):
         return face
     raise ValueError(f"the face is {face!r}; give its number from the left, from 1 on")

@@ -17,14 +17,14 @@ from stargan.ui import zero
 from stargan.ui.events import QUIET, always_last
 from stargan.ui.keep import likeness_slider, masks_state, masks_switch
 from stargan.ui.library import Library
-from stargan.ui.pictures import UNCHECKED, path_of
+from stargan.ui.pictures import UNCHECKED, path_of, within
 from stargan.ui.source import Source
-from stargan.ui.studio import REFERENCE, SEED, Keep, SourceChoice, StyleChoice
-from stargan.ui.style import domain_state
-from stargan.ui.words import refusal
+from stargan.ui.studio import REFERENCE, SEED, Keep, SourceChoice, Studio, StyleChoice
+from stargan.ui.style import another_model, domain_state
+from stargan.ui.words import plain, refusal
 
 MOST = 8  # sources, and styles
-Sheet = tuple[Image.Image, str]
+Sheet = tuple[Image.Image, list[str]]  # with sentences on how it goes
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,21 @@ class Order:
     @property
     def styles(self) -> list[StyleChoice]:
         """Of the columns; ValueError where there are too many or none."""
+        if self.style_from not in (SEED, REFERENCE):
+            raise ValueError(f"the styles of a grid cannot be from {self.style_from!r}; choose {SEED} or {REFERENCE}")
         if self.style_from == SEED:
             if not 1 <= self.count <= MOST:
                 raise ValueError(f"that is a grid of {self.count} styles; make one of 1 to {MOST}")
-            first = -1 if self.seed is None else int(self.seed)
-            return [StyleChoice(self.domain, SEED, seed) for seed in range(first, first + self.count)]
+            if self.seed is None:
+                raise ValueError("there is no first seed yet; give a whole number, 0 or above")
+            return [StyleChoice(self.domain, SEED, self.seed + i) for i in range(self.count)]
         if not 1 <= len(self.references) <= MOST:
             raise ValueError(f"there are {len(self.references)} references; give 1 to {MOST}")
         return [StyleChoice(self.domain, REFERENCE, reference=path) for path in self.references]
 
 
 def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
-    """The function that gives the sheet after each source, and a sentence on how it goes; ValueError where nothing can be made."""
+    """The function that gives the sheet after each source; ValueError where nothing can be made."""
 
     @zero.gpu(seconds=60)
     def sheets(order: Order) -> Iterator[Sheet]:
@@ -66,12 +69,8 @@ def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
         studio, keep = library.get(order.model), Keep(order.masks, likeness=order.likeness)
         size = studio.model.config.image_size
         choices = order.styles
+        heads = [_head(studio, choice, i, order.aligned) for i, choice in enumerate(choices, 1)]
         codes = torch.stack([studio.style(choice, order.psi, order.aligned) for choice in choices])
-        heads = [
-            label(f"seed {int(choice.seed or 0)}", size) if choice.kind == SEED
-            else studio.prepare(SourceChoice(choice.reference, order.aligned)).image
-            for choice in choices
-        ]  # fmt: skip
         done: list[list[Image.Image]] = []
         failures: list[str] = []
         for i, path in enumerate(order.sources, 1):
@@ -81,11 +80,21 @@ def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
             except ValueError as error:
                 failures.append(f"Source {i} was left out: {error}.")
             if done:
-                yield _sheet(size, heads, done), "  \n".join([f"{i} of {len(order.sources)} sources", *failures])
+                yield _sheet(size, heads, done), [f"{i} of {len(order.sources)} sources", *failures]
         if not done:
             raise ValueError(" ".join(failures))
 
     return sheets
+
+
+def _head(studio: Studio, choice: StyleChoice, number: int, aligned: bool) -> Image.Image:
+    """What stands above the column of this number: its seed, or its reference."""
+    if choice.kind == SEED:
+        return label(f"seed {int(choice.seed or 0)}", studio.model.config.image_size)
+    try:
+        return studio.prepare(SourceChoice(choice.reference, aligned)).image
+    except ValueError as error:
+        raise ValueError(f"reference {number} cannot be used: {error}") from None
 
 
 def _sheet(size: int, heads: list[Image.Image], done: list[list[Image.Image]]) -> Image.Image:
@@ -177,12 +186,12 @@ class Grid:
         def change_model(name: str, domain: str) -> tuple[Any, ...]:
             studio = library.get(name)
             likeness = gr.update(visible=studio.has_likeness)
-            return gr.update(**domain_state(studio, domain)), gr.update(**masks_state(studio)), likeness
+            return another_model(studio, domain), gr.update(**masks_state(studio)), likeness
 
         always_last(self.model.change, change_model, [self.model, self.domain], [self.domain, self.masks, self.likeness], **quiet)
 
     def draw(
-        self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float,
+        self, more: list[dict[str, Any]] | None, references: list[dict[str, Any]] | None, count: float | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
         **values: Any,
     ) -> Iterator[tuple[Any, str]]:  # fmt: skip
@@ -190,13 +199,15 @@ class Grid:
         source = self.source.read(values)
         sources = [path for path in (source.path, *map(path_of, more or [])) if path is not None]
         order = Order(
-            sources=sources, references=[str(path_of(file)) for file in references or []], count=int(count), aligned=source.aligned,
-            **{name: values[name] for name in ("model", "domain", "style_from", "seed", "psi", "masks", "likeness")},
+            sources=sources, references=[str(path_of(file)) for file in references or []], aligned=source.aligned,
+            count=int(within(count, Order.count, MOST)), psi=within(values["psi"], Order.psi, 1.5),
+            likeness=within(values["likeness"], Order.likeness),
+            **{name: values[name] for name in ("model", "domain", "style_from", "seed", "masks")},
         )  # fmt: skip
         try:
-            for i, (sheet, words) in enumerate(self.sheets(order)):
+            for i, (sheet, said) in enumerate(self.sheets(order)):
                 progress((i + 1, len(sources)), unit="sources")
-                yield gr.update(value=sheet, visible=True), words
+                yield gr.update(value=sheet, visible=True), "  \n".join(map(plain, said))
         except ValueError as error:
             yield gr.update(value=None, visible=False), ""  # nobody is to take an earlier grid for this one
             raise refusal(error) from None

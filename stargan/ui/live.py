@@ -29,7 +29,7 @@ from stargan.ui.library import Library
 from stargan.ui.pictures import JS
 from stargan.ui.studio import Keep
 from stargan.ui.translate import Translate, missing, quiet
-from stargan.ui.words import sentence
+from stargan.ui.words import said
 
 MOST = 6  # visitors at once
 FORGOTTEN = 15.0  # seconds without a frame after which a visitor has gone
@@ -94,7 +94,7 @@ class LiveStudio:
             with self._turn:
                 return self._translate(visitor, told)
         except ValueError as error:
-            return {"picture": None, "said": sentence(error)}
+            return {"picture": None, "said": said(error)}
 
     def _visitor(self, name: str) -> Visitor | str:
         """The visitor of that name, or why there is none."""
@@ -194,13 +194,13 @@ class Live:
         scene = self.view.read(values)
         try:
             studio = self.view.work.library.get(scene.model)
-            if said := missing(scene, (0, 1)):
-                return {"said": said}
+            if waiting := missing(scene, (0, 1)):
+                return {"said": waiting}
             if not scene.knows(studio):
                 return gr.skip()
             a, b = (studio.style(corner, scene.strength, scene.source.aligned) for corner in scene.corners[:2])
         except ValueError as error:
-            return {"said": sentence(error)}
+            return {"said": said(error)}
         # Where the model offers no likeness, nobody is to be asked for it.
         likeness = scene.keep.likeness if studio.has_likeness else None
         keep = {"masks": scene.keep.masks, "parts": dict(scene.keep.parts), "likeness": likeness}

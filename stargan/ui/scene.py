@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stargan import styles
 from stargan.faces.masks import PARTS
-from stargan.ui.studio import PASTED, SEED, Keep, SourceChoice, Studio, StyleChoice
+from stargan.ui.studio import MOST_SEED, PASTED, SEED, Keep, SourceChoice, Studio, StyleChoice
 
 CORNERS = "abcd"  # in the order of reading: the slider goes from a to b, the square reaches c and d below
 
@@ -116,7 +116,10 @@ def _read(studio: Studio, text: str) -> StyleChoice:
     if domain not in studio.domains:
         raise LinkError(f"the link's style is of the domain {domain!r}, which {studio.model.name} does not have")
     if rest.isdecimal():
-        return StyleChoice(domain, SEED, min(int(rest), 2**31 - 1))
+        # A number of thousands of digits is not even read.
+        if len(rest) > len(str(MOST_SEED)) or int(rest) > MOST_SEED:
+            raise LinkError(f"the link's seed is {rest!r}; it has to be a whole number from 0 to {MOST_SEED}")
+        return StyleChoice(domain, SEED, int(rest))
     try:
         numbers = np.frombuffer(base64.urlsafe_b64decode(rest.removeprefix("=").encode()), "<f4")
     except (binascii.Error, ValueError):

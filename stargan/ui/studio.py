@@ -30,6 +30,7 @@ KEPT_SOURCES = 32
 KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
 SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
+MOST_SEED = 2**63 - 1  # which `styles.from_seed` takes
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,10 @@ class Studio:
                 raise ValueError(choice.refused or "there is no reference yet; drop one, or take the style from a seed")
             style = self.translator.style(self.prepare(SourceChoice(choice.reference, aligned)).image, domain)
         else:
-            if choice.seed is None or choice.seed != int(choice.seed):
-                raise ValueError("the seed has to be a whole number, 0 or above")
+            if choice.seed is None:
+                raise ValueError("there is no seed yet; give a whole number, 0 or above")
+            if not 0 <= choice.seed <= MOST_SEED or choice.seed != int(choice.seed):
+                raise ValueError(f"the seed is {choice.seed}; it has to be a whole number from 0 to {MOST_SEED}")
             style = styles.from_seed(self.model, domain, int(choice.seed))
         return styles.truncate(self.model, domain, style, strength)
 

@@ -13,7 +13,7 @@ from stargan.ui.box import Box
 from stargan.ui.events import QUIET, Gathered, always_last
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import UNCHECKED, tile_row
-from stargan.ui.studio import PASTED, REFERENCE, SEED, Studio, StyleChoice
+from stargan.ui.studio import MOST_SEED, PASTED, REFERENCE, SEED, Studio, StyleChoice
 
 MAX_SEED = 2**31 - 1
 OFFERED, FIRST_OFFERED = 8, 1  # styles to choose from, and the seed of the first
@@ -139,7 +139,7 @@ class StyleInput:
 
     @staticmethod
     def next_seed(seed: float | None) -> int:
-        return (int(seed) + 1) % MAX_SEED if seed is not None else 0
+        return (int(seed) + 1) % (MOST_SEED + 1) if seed is not None else 0
 
     @staticmethod
     def choose(first: int, domain: str, event: gr.SelectData) -> tuple[Any, str, Any]:

@@ -131,13 +131,26 @@ def test_values_of_a_wrong_kind_are_said(address: str, portrait_file: Path) -> N
         ("interpolate", {"position": "left"}, "Position is 'left'; it has to be a number"),
         ("video", {"way": 5}, "Way is '5'; it has to be text"),
         ("video", {"seconds": "x"}, "Seconds is 'x'; it has to be a number"),
-        ("strip", {"domain_a": 3}, "Domain_a is '3'; it has to be text"),
+        ("strip", {"domain_a": 3}, "domain_a is '3'; it has to be text"),
+        ("translate", {"aligned": "yes"}, "Aligned is 'yes'; it has to be True or False"),
+        ("translate", {"source": 5}, "'5' is no picture"),
+        ("translate", {"source": [source]}, "is no picture; give one that has been uploaded"),
+        ("translate", {"reference": 5, "style_from": "reference"}, "'5' is no picture"),
+        ("translate", {"model": "<b>"}, "no model '<b>' here"),
     ):
         with pytest.raises(Exception, match=sentence):
             client.predict(**{"source": source} | values, api_name=f"/{endpoint}")
-    with pytest.raises(Exception, match="Count is 'x'; it has to be a whole number"):
-        client.predict(sources=[source], count="x", api_name="/grid")
-    made = client.predict(source=source, seed=1.0, api_name="/translate")
+    for values, sentence in (
+        ({"count": "x"}, "Count is 'x'; it has to be a whole number"),
+        ({"count": 2.5}, "Count is '2.5'; it has to be a whole number"),
+        ({"sources": [None]}, "Picture 1 of sources is None"),
+        ({"style_from": "bad"}, "cannot be from 'bad'; choose seed or reference"),
+    ):
+        with pytest.raises(Exception, match=sentence):
+            client.predict(**{"sources": [source]} | values, api_name="/grid")
+    sheet, words = client.predict(sources=[source], count=2.0, api_name="/grid")
+    assert pixels(sheet).shape == (2 * SIDE, 3 * SIDE, 3) and words == "1 of 1 sources"
+    made = client.predict(source=source, seed=1.0, face=1.0, api_name="/translate")
     assert np.array_equal(pixels(made[0][1]), pixels(client.predict(source=source, seed=1, api_name="/translate")[0][1]))
 
 

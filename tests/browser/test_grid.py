@@ -38,7 +38,7 @@ def test_a_grid_of_sources_and_styles(page: Any, portrait_file: Path, tmp_path: 
 
 def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) -> None:
     picture = ImageOps.mirror(Image.open(portrait_file))
-    references = [tmp_path / "flipped.png", tmp_path / "yellow.png"]
+    references = [tmp_path / "flipped (1).png", tmp_path / "yellow.png"]
     picture.save(references[0])
     Image.fromarray(np.asarray(picture) // np.array([1, 1, 3], np.uint8)).save(references[1])
     clear(page)
@@ -47,7 +47,7 @@ def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) ->
     page.get_by_role("radio", name="Reference pictures").check()
     page.get_by_role("button", name="Make grid").wait_for()
     page.locator("#grid-sources input[type=file]").first.set_input_files(str(portrait_file))
-    page.locator("#grid-sources").get_by_text("astronaut").first.wait_for()
+    page.locator("#grid-sources").get_by_text("Grüße").first.wait_for()
     page.locator("#grid-references input[type=file]").first.set_input_files([str(path) for path in references])
     page.locator("#grid-references").get_by_text("yellow").first.wait_for()
     page.get_by_role("button", name="Make grid").click()
@@ -57,6 +57,19 @@ def test_a_grid_of_references(page: Any, portrait_file: Path, tmp_path: Path) ->
     first, second = (sheet[:, SIDE * i : SIDE * (i + 1)] for i in (1, 2))
     assert first[:SIDE, :, 2].mean() > 2 * second[:SIDE, :, 2].mean(), "the references stand above their columns"
     assert np.abs(first[SIDE:] - second[SIDE:]).mean() > 1, "the reference does not matter"
+
+
+def test_it_is_said_what_a_grid_lacks(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
+    to_tab(page, "Grid")
+    page.get_by_label("First seed").fill("")
+    page.get_by_role("button", name="Make grid").click()
+    page.get_by_text("There is no first seed yet; give a whole number").wait_for()
+    page.get_by_role("radio", name="Reference pictures").check()
+    page.locator("#grid-references input[type=file]").first.set_input_files([str(portrait_file), str(tmp_path / "coffee.png")])
+    page.locator("#grid-references").get_by_text("coffee").first.wait_for()
+    page.get_by_role("button", name="Make grid").click()
+    page.get_by_text("Reference 2 cannot be used: no face was found").wait_for(timeout=WAIT)
 
 
 def test_a_grid_can_be_cancelled(page: Any, portrait_file: Path, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from stargan.faces.masks import PARTS
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.ui.keep import KeepInput
+from stargan.ui.live import Live
 from stargan.ui.pictures import within
 from stargan.ui.scene import Scene
 from stargan.ui.source import WHOLE, Source
@@ -69,3 +71,12 @@ def test_it_is_said_which_style_waits_and_what_for() -> None:
     assert missing(scene, scene.needed) == " ".join(said)
     assert missing(replace(scene, y=0.0), replace(scene, y=0.0).needed) == said[0]
     assert missing(scene, (0,)) == ""
+
+
+def test_a_camera_says_what_its_styles_wait_for(studio: Studio) -> None:
+    scenes = [Scene("small", SourceChoice(None), (StyleChoice("man"), StyleChoice("man", kind))) for kind in ("seed", REFERENCE)]
+    view = SimpleNamespace(work=SimpleNamespace(library={"small": studio}), read=lambda values: scenes[values["number"]])
+    live = Live(cast(Any, view), *[cast(Any, None)] * 2)
+    ready, waiting = (live.steer(number=number) for number in range(2))
+    assert len(ready["a"]) == 64 and ready["model"] == "small"
+    assert waiting == {"said": "Drop a reference for style B."}
