@@ -34,6 +34,7 @@ EXTENSIONS = frozenset(extension for extension, kind in Image.registered_extensi
 REQUEST = "request.json"
 AT_ONCE = 8  # styles that a source is decoded for together
 GRID = 16  # sources and styles that a grid shows at most
+MOST_BYTES = 255  # of the name of a file
 
 
 class BulkError(ValueError):
@@ -61,10 +62,10 @@ class Job:
     paste: bool = False
 
     def targets(self, name: str, face: int = 1) -> dict[str, Path]:
-        """Where the source of that name goes, by style. face: its number, where each face goes into a file of its own."""
-        if self.face == ALL and not self.paste:
-            name = f"{name}-face-{face}"
-        return {style: self.out / f"{name}--{style}.png" for style in self.styles}
+        """Where the source of that name goes, by style; a name that no file can have is cut, with a tail of its own. face: its
+        number, where each face goes into a file of its own."""
+        each = f"-face-{face}" if self.face == ALL and not self.paste else ""
+        return {style: self.out / _fitting(name, each, style) for style in self.styles}
 
     def missing(self, sources: Mapping[str, Path]) -> dict[str, Path]:
         """The sources that lack some of their files."""
@@ -127,7 +128,26 @@ def _is_picture(file: Path, folder: Path, out: Path) -> bool:
 
 def _tail(file: Path) -> str:
     """Of the path rather than a count, so that a name stays a file's own when others come and go."""
-    return hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()[:6]
+    return _digest(os.path.abspath(file))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:6]
+
+
+def _fitting(name: str, each: str, style: str) -> str:
+    """A source's name, which of its faces, and a style as the path of a picture whose file name is no longer than MOST_BYTES."""
+    folder, last = os.path.split(name)
+    if len(os.fsencode(f"{last}{each}--{style}.png")) > MOST_BYTES:
+        style = _cut(style, MOST_BYTES // 2)
+        last = _cut(last, MOST_BYTES - len(os.fsencode(f"{each}--{style}.png")))
+    return os.path.join(folder, f"{last}{each}--{style}.png")
+
+
+def _cut(text: str, most: int) -> str:
+    """A text of so many bytes at most, with a tail of its own where it was longer; no hyphen comes before the tail's."""
+    raw = os.fsencode(text)
+    return text if len(raw) <= most else f"{raw[: most - 7].decode(errors='ignore').rstrip('-')}-{_digest(text)}"
 
 
 def rank_and_world() -> tuple[int, int]:

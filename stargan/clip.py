@@ -45,7 +45,7 @@ def translate(
     whole: the clip's frames with the face in them; otherwise the aligned squares. A frame without a face stays as it is. encode:
     from a square, by default with masks. face: which, as in `Tracker`. aligner: one of `model.ALIGNERS`, by default the model's.
     watch: ends the clip where it returns False; what is done is kept. VideoError where there is nothing to read or write,
-    AlignError for a clip without any face, which writes nothing.
+    AlignError for a clip without any face, or without that one where it begins, which writes nothing.
     """
     size, lying = translator.model.config.image_size, translator.model.frame
     how = aligner or aligner_for(translator.model)[0] or "fan-68"  # the face of a clip is sought, whatever the model knows

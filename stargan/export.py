@@ -92,11 +92,13 @@ def export(model: Model, out: Path, precision: str = "fp32", likeness: float = 1
     most, on random inputs.
 
     precision: fp32, or fp16 with float32 inputs and outputs (but for the small FAN). likeness: of a model that offers the choice, 0
-    to 1. ExportError where a network cannot be exported, is not what the model is to within `tolerance`, or a file cannot be
-    written; what was whole stays.
+    to 1, else 1. ExportError for another, and where a network cannot be exported, is not what the model is to within `tolerance`,
+    or a file cannot be written; what was whole stays, but for the `fan.onnx` of an earlier export where this model has none.
     """
     if precision not in TOLERANCE:
         raise ExportError(f"precision is {precision!r}; choose one of {', '.join(TOLERANCE)}")
+    if likeness != 1 and model.free is None:
+        raise ExportError(f"{model.name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
     generator = model.generator if model.free is None else blended(model.free, model.generator, likeness)
     parts = _parts(model, generator, seed)
     facts = _facts(model, precision, likeness)
@@ -118,6 +120,8 @@ def export(model: Model, out: Path, precision: str = "fp32", likeness: float = 1
                 )
             with whole(out / f"{name}.onnx") as partial:
                 partial.write_bytes(content)
+        if "fan" not in parts:
+            (out / "fan.onnx").unlink(missing_ok=True)
         with whole(out / "model.json") as partial:
             partial.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     except OSError as error:

@@ -27,6 +27,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if (options.check is None) != (options.landmarks is None):
         raise CommandError("--check and --landmarks go together: a folder of photographs, and the file that knows their landmarks")
+    if options.source and options.check is not None:
+        raise CommandError("--check takes the photographs of its folder; leave the other pictures or --check out")
     if not options.source and options.check is None:
         raise CommandError("give pictures to find faces in, or --check")
     if options.check is not None:

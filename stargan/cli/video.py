@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stargan.model import Model
 
 PASTED_SIDE = 1920  # px at most of a video of the whole photograph
+SECONDS, FPS = 1.0, 30  # of a picture
 HELP = "move a picture, or the face of a clip, through styles"
 
 
@@ -59,11 +60,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=number(0.1, 60),
-        default=1.0,
         metavar="S",
-        help="from one style to the next, 0.1 to 60 (default: %(default)g)",
+        help=f"from one style to the next, 0.1 to 60 (default: {SECONDS:g}); a clip keeps its length",
     )
-    parser.add_argument("--fps", type=whole(1, 120), default=30, metavar="N", help="frames a second (default: %(default)s)")
+    parser.add_argument("--fps", type=whole(1, 120), metavar="N", help=f"frames a second (default: {FPS}); a clip keeps its own")
     parser.add_argument("--loop", action="store_true", help="go back to the first style in the end")
     add_psi(parser)
     add_masks(parser)
@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     out = target(options.out, (".mp4",))
     if (options.source is None) == (options.clip is None):
         raise CommandError("give a picture, or a clip with --from")
+    if options.psi is not None and not any(map(_is_seed, options.styles)):
+        raise CommandError("--psi goes with seeds only; leave it out or give a seed among --styles")
     if options.clip is not None:
         return _clip(options, out)
     from tqdm import tqdm
@@ -94,18 +96,16 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options)
     how = aligner(options, model)
     (cut,) = squares(source, model.config.image_size, options.source, how, options.face, model.frame)
-    path = transition.path(
-        [_style(options, model, how, style) for style in options.styles],
-        max(1, round(options.seconds * options.fps)),
-        options.loop,
-    )
+    fps = options.fps or FPS
+    between = max(1, round((options.seconds or SECONDS) * fps))
+    path = transition.path([_style(options, model, how, style) for style in options.styles], between, options.loop)
     translator = Translator(model)
     encoded = translator.encode(cut.image, masks=not options.no_masks, likeness=options.likeness)
     frames: Iterator[np.ndarray] | Iterator[Image] = transition.frames(translator, encoded, cut.image, path)
     if options.paste:
         frames = transition.pasted(translator, encoded, source, cut, path)
-    video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), options.fps)
-    print(f"{len(path)} frames, {len(path) / options.fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
+    video.write(out, tqdm(frames, total=len(path), unit="frame", mininterval=1, dynamic_ncols=True), fps)
+    print(f"{len(path)} frames, {len(path) / fps:.1f} s, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0
 
 
@@ -121,6 +121,8 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
 
     if options.no_align:
         raise CommandError("the face of a clip has to be found; leave --no-align out")
+    if options.seconds is not None or options.fps is not None:
+        raise CommandError("a clip keeps its length and its frames a second; leave --seconds and --fps out")
     start = time.perf_counter()
     taken = clips.opened(options.clip)
     model = load_model(options)
@@ -145,6 +147,11 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
         print(early.strip(), file=sys.stderr)
     print(f"a face in {seen} of about {taken.frames} frames, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0
+
+
+def _is_seed(text: str) -> bool:
+    """Whether a style is a seed, with or without its domain."""
+    return re.fullmatch("(.*:)?[0-9]+", text) is not None
 
 
 def _style(options: argparse.Namespace, model: Model, how: str | None, text: str) -> Tensor:

@@ -19,17 +19,19 @@ JUMP = 0.5  # of a face's size: what moves further from one frame to the next is
 
 
 class Tracker:
-    """Follows one face. face: its number from left to right in the first frame, from 1 on; by default the largest.
+    """Follows one face. face: its number from left to right in the first frame that shows one, from 1 on; by default the largest.
 
     fan: the 68-point FAN, by default the bundled one. Not for several clips at once.
     """
 
     def __init__(self, fan: FAN | None = None, face: int | None = None) -> None:
         self._fan, self._number = fan, face
+        self._begun = False
         self.face: Face | None = None
 
     def follow(self, frame: Image.Image, aligner: str = "fan-68") -> Face | None:
         """The face in the next frame; None where it has none. Landmarks are smoothed over time, the more the less they move.
+        AlignError where the first faces are too few for the number.
 
         aligner: one of `model.ALIGNERS`; its network looks where the face was, and its detector where that has been lost.
         """
@@ -45,7 +47,7 @@ class Tracker:
             faces = find_all(frame, self._fan, aligner)
         except AlignError:
             return None
-        self.face = self._chosen(faces, last)
+        self.face, self._begun = self._chosen(faces, last), True
         return self.face
 
     def _chosen(self, faces: list[Face], last: Face | None) -> Face:
@@ -54,6 +56,9 @@ class Tracker:
             return min(faces, key=lambda face: float(np.linalg.norm(face.landmarks.mean(0) - last.landmarks.mean(0))))
         if self._number is not None and self._number <= len(faces):
             return faces[self._number - 1]
+        if self._number is not None and not self._begun:
+            count = "1 face was found" if len(faces) == 1 else f"{len(faces)} faces were found"
+            raise AlignError(f"there is no face {self._number} in the first frame that shows one: {count}; choose another number")
         return faces[largest(faces)]
 
     def align(

@@ -60,7 +60,8 @@ def of(content: Any, path: Path, domains: Sequence[str] | None = None, w_hpf: fl
         tensors["generator.hpf.filter"] = HighPass(w_hpf or W_HPF).filter
         if not w_hpf:
             notes.append(f"its high-pass filter is not in the file, and was built with the published w_hpf of {W_HPF:g}")
-    config = dataclasses.replace(_infer(tensors, path), **{name: True for name in UNSEEN if facts.get(name) is True})
+    unseen: dict[str, Any] = {name: True for name in UNSEEN if facts.get(name) is True}
+    config = dataclasses.replace(_infer(tensors, path), **unseen)
     if domains is None and facts.get("domains"):
         domains = facts["domains"]
     if domains is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,36 @@ def test_any_failure_is_a_result(job: bulk.Job, sources: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Translator, "encode", trips)
     assert bulk.translate(job, "a", sources / "a.png").failure == "RuntimeError: odd"
+
+
+def test_a_name_that_is_too_long_is_cut_and_the_rest_done(job: bulk.Job, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    twins = ["写真" * 41, "写真" * 40 + "写影"]  # 246 bytes, the same up to the last of them
+    for i, name in enumerate(["a", *twins]):
+        portrait(i).save(given / f"{name}.png")
+    found = bulk.sources([given], job.out)
+    targets = [target for name in found for target in job.targets(name).values()]
+    bulk.open_folder(job.out, {}, targets)
+    assert failures(list(bulk.run(job, job.missing(found)))) == [] and not job.missing(found)
+    made = {path.name for path in job.out.glob("*.png")}
+    assert len(made) == 6 and {"a--seed-1.png", "a--seed-2.png"} < made
+    assert {name.rpartition("--")[2] for name in made} == {"seed-1.png", "seed-2.png"}
+    assert sum(name.startswith("写真" * 35) for name in made) == 4
+
+
+@pytest.mark.parametrize("face", [None, "all"])
+def test_no_target_is_too_long_and_none_is_another(face: str | None, tmp_path: Path) -> None:
+    styles = ["b", "ä" * 120, "ä" * 119 + "b", "-" * 250]
+    job = bulk.Job("", dict.fromkeys(styles, np.zeros(1)), tmp_path, face=face)
+    names = ["deep/a", "a" * 251, "A" * 251, "a" * 250 + "b", "deep/" + "a" * 251, "a" * 245, "a" * 250 + "\udcff"]
+    targets = [target for name in names for number in (1, 12) for target in job.targets(name, number).values()]
+    assert max(len(os.fsencode(target.name)) for target in targets) <= 255
+    times = 2 if face is None else 1  # without a face of each, numbers make no difference
+    assert len({str(target).casefold() for target in targets}) * times == len(targets)
+    assert all(target.parent == tmp_path / "deep" for target in job.targets("deep/" + "a" * 251).values())
+    fits = "a" * 200
+    assert bulk.Job("", {"b" * 40: np.zeros(1)}, tmp_path).targets(fits)["b" * 40].name == f"{fits}--{'b' * 40}.png"
 
 
 @pytest.mark.slow

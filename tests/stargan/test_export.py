@@ -109,6 +109,19 @@ def test_likeness_is_baked_in(tmp_path: Path) -> None:
     )
 
 
+def test_likeness_is_refused_where_there_is_no_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint.save(model(0.0), tmp_path / "m.safetensors")
+    assert main(["export", str(tmp_path / "m.safetensors"), "--onnx", str(tmp_path / "out"), "--likeness", "0.3"]) == 2
+    assert "offers no likeness; leave it at 1" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_fan_of_an_earlier_export_goes(tmp_path: Path) -> None:
+    for name in ("fan.onnx", "notes.onnx"):
+        (tmp_path / name).write_bytes(b"earlier")
+    export.export(model(0.0), tmp_path)
+    assert not (tmp_path / "fan.onnx").exists() and (tmp_path / "notes.onnx").exists()
+
+
 def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(export.TOLERANCE, "fp32", 0.0)
     monkeypatch.setattr(export, "_difference", lambda *_: 1e-3)

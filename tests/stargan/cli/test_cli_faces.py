@@ -177,6 +177,8 @@ def test_what_is_checked_is_known_exactly() -> None:
 
 def test_a_check_that_cannot_be_made_is_refused(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faces"]) == 2 and "give pictures to find faces in, or --check" in capsys.readouterr().err
+    known = ["--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]
+    assert main(["faces", "two.png", *known]) == 2 and "leave the other pictures or --check out" in capsys.readouterr().err
     assert main(["faces", "--check", "."]) == 2 and "--check and --landmarks go together" in capsys.readouterr().err
     (photographs / "val" / "b.png").unlink()
     assert main(["faces", "--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]) == 2

@@ -60,6 +60,13 @@ def test_video_of_a_clip(folder, call):
     assert (made.width, made.height, made.fps, len(list(made.read()))) == (256, 256, 10, 4)
     assert call(*common, "-o", "square.mp4").returncode == 0
     assert clips.opened(folder / "square.mp4").width == 64
+    for more, said in (
+        (("--face", 2), "there is no face 2 in the first frame that shows one: 1 face was found; choose another number"),
+        (("--fps", 5), "a clip keeps its length and its frames a second; leave --seconds and --fps out"),
+        (("--seconds", 9), "leave --seconds and --fps out"),
+    ):
+        result = call(*common, *more, "-o", "other.mp4")
+        assert result.returncode == 2 and said in result.stderr and not (folder / "other.mp4").exists()
     assert "give a picture, or a clip with --from" in call("video", "--styles", "man:1", "-o", "none.mp4").stderr
 
 
@@ -80,6 +87,7 @@ def test_video_loops(folder, call):
         (("--domain", "elf", "--styles", "1", "2"), "v.mp4", ["elf"]),
         (("--styles", "man:1", "orc:1", "--seconds", "0"), "v.mp4", ["--seconds"]),
         (("--styles", "man:1", "orc:1", "--fps", "0"), "v.mp4", ["--fps"]),
+        (("--styles", "man:reference.png", "orc:reference.png", "--psi", "0.3"), "v.mp4", ["--psi goes with seeds only"]),
         (("--styles", "man:1", "orc:1"), "v.gif", [".mp4"]),
         (("--styles", "man:1", "orc:1"), "missing/v.mp4", ["missing"]),
     ],

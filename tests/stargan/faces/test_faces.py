@@ -156,6 +156,16 @@ def test_a_tracker_follows_its_face(three: Image.Image) -> None:
     assert found is not None and found[0].size == (64, 64)
 
 
+def test_a_number_that_is_not_there_is_refused_at_the_beginning_alone(three: Image.Image, head: Image.Image) -> None:
+    with pytest.raises(AlignError, match="there is no face 2 in the first frame that shows one: 1 face was found"):
+        Tracker(face=2).follow(head)
+    with pytest.raises(AlignError, match="there is no face 4 in the first frame that shows one: 3 faces were found"):
+        Tracker(face=4).follow(three)
+    tracker, empty = Tracker(face=3), Image.new("RGB", three.size)
+    assert tracker.follow(empty) is None and tracker.follow(three) is not None and tracker.follow(empty) is None
+    assert tracker.follow(head) is not None
+
+
 @pytest.mark.slow
 def test_a_still_face_stays_still(head: Image.Image) -> None:
     rng, tracker = np.random.default_rng(0), Tracker()
