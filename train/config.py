@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import difflib
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,21 @@ PAPER = {
     "discriminator_lr": 0.0,
     "sources": (),
 }
+# What settings have to be, whether a number is that, and which settings these are.
+RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    ("at least 1", lambda v: v >= 1, ("batch", "accumulate", "r1_every", "cyc_every", "keep")),
+    ("at least 1", lambda v: v >= 1, ("iterations", "ds_iterations", "save_every", "sample_every", "log_every")),
+    ("0 (never) or above", lambda v: v >= 0, ("evaluate_every", "lr_decay")),
+    ("0 (no limit) or above", lambda v: v >= 0, ("minutes",)),
+    ("0 (off) or above", lambda v: v >= 0, ("lambda_con", "lambda_lmk", "lambda_mis", "lambda_proj", "clip")),
+    ("0 (as lr) or above", lambda v: v >= 0, ("discriminator_lr",)),
+    ("0 or above", lambda v: v >= 0, ("lr", "mapping_lr", "weight_decay", "ds_floor", "discriminator_warmup", "seed")),
+    ("0 or above", lambda v: v >= 0, ("lambda_r1", "lambda_sty", "lambda_ds", "lambda_cyc")),
+    ("above 0 and below 1", lambda v: 0 < v < 1, ("source_share",)),
+    ("0 or above, and below 1", lambda v: 0 <= v < 1, ("ema",)),
+    ("two numbers of 0 or above, and below 1", lambda v: 0 <= v < 1, ("betas",)),
+    ("between 0 and 1", lambda v: 0 <= v <= 1, ("augment_colour",)),
+)
 
 
 @dataclass(frozen=True)
@@ -125,24 +141,31 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ConfigError(f"precision is {self.precision!r}; it has to be auto, bf16 or fp32")
-        steps = ("iterations", "ds_iterations", "save_every", "sample_every", "log_every")
-        for name in ("batch", "accumulate", "r1_every", "cyc_every", "keep", *steps):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.device not in ("auto", "cpu"):
             raise ConfigError(f"device is {self.device!r}; it has to be auto or cpu")
-        for name in ("evaluate_every", "lr_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (never) or above")
+        if self.name in ("", ".", "..") or any(mark in self.name for mark in "/\\\0"):
+            raise ConfigError(f"name is {self.name!r}; it has to be the name of a folder to make in {self.runs}, without slashes")
+        self._check_ranges()
         if both := [d for d in self.sources if d in self.domains]:
             raise ConfigError(f"{', '.join(both)}: in domains and in sources; a source-only domain is never a target, name it once")
         if len(set(self.sources)) != len(self.sources):
             raise ConfigError(f"sources are {list(self.sources)}; name each once")
-        if not 0 < self.source_share < 1:
-            raise ConfigError(f"source_share is {self.source_share}; it has to be above 0 and below 1")
-        for name in ("lambda_con", "lambda_lmk", "lambda_mis", "lambda_proj"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be 0 (off) or above")
+        self._check_content()
+        if self.exact and (changed := [k for k, v in PAPER.items() if getattr(self, k) != v]):
+            raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
+
+    def _check_ranges(self) -> None:
+        for name, value in vars(self).items():
+            if any(isinstance(v, float) and not math.isfinite(v) for v in _numbers(value)):
+                raise ConfigError(f"{name} is {_written(value)}; nothing but finite numbers can be used")
+        for wanted, is_so, names in RANGES:
+            for name in names:
+                value = getattr(self, name)
+                if not all(map(is_so, _numbers(value))):
+                    raise ConfigError(f"{name} is {_written(value)}; it has to be {wanted}")
+
+    def _check_content(self) -> None:
+        """What the losses of content and landmarks need."""
         left, top, right, bottom = self.con_box
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ConfigError(f"con_box is {list(self.con_box)}; it has to be left, top, right and bottom as fractions from 0 to 1")
@@ -151,8 +174,6 @@ class TrainConfig:
                 f"con_weights are {list(self.con_weights)}; there has to be one of 0 or above for each of the domains, which have "
                 "to be named then, too"
             )
-        if not 0 <= self.augment_colour <= 1:
-            raise ConfigError(f"augment_colour is {self.augment_colour}; it has to be between 0 and 1")
         if self.lambda_lmk and not self.w_hpf:
             raise ConfigError("lambda_lmk compares what the FAN of a model with masks finds; set w_hpf above 0, or lambda_lmk to 0")
         if self.con_face and not (self.w_hpf and self.lambda_con):
@@ -165,12 +186,6 @@ class TrainConfig:
                 f"likeness trains generators with more and with less of the content loss, but lambda_con is {self.lambda_con} and "
                 f"lambda_con_free {self.lambda_con_free}; set lambda_con above lambda_con_free, and that to 0 or above"
             )
-        if self.discriminator_lr < 0:
-            raise ConfigError(f"discriminator_lr is {self.discriminator_lr}; it has to be 0 (as lr) or above")
-        if self.clip < 0:
-            raise ConfigError(f"clip is {self.clip}; it has to be 0 (off) or above")
-        if self.exact and (changed := [k for k, v in PAPER.items() if getattr(self, k) != v]):
-            raise ConfigError(f"exact is true, but {', '.join(changed)} depart from the paper; leave one or the other out")
 
     @property
     def folder(self) -> Path:
@@ -191,6 +206,14 @@ class TrainConfig:
             last_shortcut=self.last_shortcut,
             subsampled_chroma=self.subsampled_chroma,
         )
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _written(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:

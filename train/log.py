@@ -25,12 +25,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found: list[dict[str, Any]] = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if "seconds" in line:
+        if isinstance(line, dict) and all(isinstance(line.get(key), int | float) for key in ("iteration", "seconds")):
             # A run that was killed goes back to its checkpoint.
             while found and found[-1]["iteration"] >= line["iteration"]:
                 found.pop()

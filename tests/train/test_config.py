@@ -42,6 +42,58 @@ def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path) -> None:
         config.read(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        *((f"{name}=-3", f"{name} is -3.0; it has to be 0 or above") for name in ("lambda_r1", "lambda_sty", "lambda_ds")),
+        *((f"{name}=-1", f"{name} is -1.0; it has to be 0 or above") for name in ("lambda_cyc", "weight_decay", "ds_floor")),
+        *((f"{name}=-1", f"{name} is -1.0; it has to be 0 or above") for name in ("lr", "mapping_lr")),
+        *((f"{name}=-1", f"{name} is -1; it has to be 0 or above") for name in ("discriminator_warmup", "seed")),
+        *(
+            (f"{name}=nan", f"{name} is nan; nothing but finite numbers")
+            for name in ("lr", "clip", "lambda_con", "w_hpf", "minutes")
+        ),
+        ("lambda_sty=inf", "lambda_sty is inf; nothing but finite numbers"),
+        ("minutes=-1", r"minutes is -1.0; it has to be 0 \(no limit\) or above"),
+        ("ema=2", "ema is 2.0; it has to be 0 or above, and below 1"),
+        ("ema=1", "ema is 1.0; it has to be 0 or above, and below 1"),
+        ("betas=[1, 2]", r"betas is \[1.0, 2.0\]; it has to be two numbers of 0 or above, and below 1"),
+        ("betas=[0, nan]", r"betas is \[0.0, nan\]; nothing but finite numbers"),
+        *((f"name={name}", f"name is '{name}'; it has to be the name of a folder") for name in ("", ".", "..", "../esc", "/tmp/x")),
+        ("name=a\\b", "name is .* without slashes"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(tmp_path: Path, change: str, sentence: str) -> None:
+    (tmp_path / "c.yaml").write_text("domains: [a, b]\n")
+    with pytest.raises(config.ConfigError, match=f"^{sentence}"):
+        config.read(tmp_path / "c.yaml", [change])
+
+
+def test_zero_is_in_the_range_of_weights_and_rates(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("domains: [a, b]\n")
+    zero = ("lr", "mapping_lr", "weight_decay", "lambda_r1", "lambda_sty", "lambda_ds", "lambda_cyc", "ds_floor", "ema", "minutes")
+    assert config.read(tmp_path / "c.yaml", [f"{name}=0" for name in zero]).lr == 0
+
+
+@pytest.mark.parametrize("option", ["--init-domains", "--wing"])
+def test_options_about_a_model_to_start_from_need_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"domains: [a, b]\nruns: {tmp_path}\ndata: {tmp_path}\n")
+    assert main(["fit", "--config", str(path), option, "X,Y"]) == 2
+    assert f"fit: {option} is about the model to start from, but there is none; name it" in capsys.readouterr().err
+    path.write_text(path.read_text() + "init_from: nothing\n")
+    assert main(["fit", "--config", str(path), option, "X,Y"]) == 2
+    assert option not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "photographs"])
+@pytest.mark.parametrize("size", ["31", "100000"])
+def test_sizes_of_pictures_have_a_limit(kind: str, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", kind, "--from", "a", "--to", "b", "--size", size])
+    assert ended.value.code == 2 and f"'{size}' is not a whole number from 32 to 2048" in capsys.readouterr().err
+
+
 def test_command_line_errors_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text("domains: [a, b]\nbatchsize: 3\n")
     assert main(["fit", "--config", str(tmp_path / "c.yaml")]) == 2

@@ -15,6 +15,7 @@ from stargan.faces.frame import mean_landmarks
 from stargan.fan import landmarks_from_heatmaps
 from stargan.files import checkpoint
 from train import data, fan
+from train.__main__ import main
 
 # The 68-point FAN
 
@@ -95,3 +96,8 @@ def test_landmarks_that_do_not_go_with_the_pictures_are_named(picture_folder: Pa
         fan.load(tmp_path, "train", tmp_path / "cache")
     Image.new("RGB", (50, 50)).save(tmp_path / "train" / "lost.png")
     assert fan.load(tmp_path, "train", tmp_path / "cache").points.shape == (1, 68, 2)
+
+
+def test_a_fan_is_written_to_a_name_that_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fan", "--data", str(tmp_path), "--out", str(tmp_path / "fan.pt")]) == 2
+    assert "fan.pt; give the name of a file that ends in .safetensors" in capsys.readouterr().err

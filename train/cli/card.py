@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from stargan.cli.arguments import add_model, load_model
+from stargan.cli.parsing import existing_file
 from train.cli.arguments import add_data, add_seed
 
 HELP = "make the pictures of a model's card"
@@ -15,11 +16,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True)
     add_data(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the card")
-    parser.add_argument("--photo", type=Path, metavar="FILE", help="a photograph to show in every domain")
+    parser.add_argument("--photo", type=existing_file, metavar="FILE", help="a photograph to show in every domain")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="folder of photographs of people, to show what becomes of twelve of them"
     )
-    parser.add_argument("--log", type=Path, metavar="FILE", help="log.jsonl of the run, for the training curve")
+    parser.add_argument("--log", type=existing_file, metavar="FILE", help="log.jsonl of the run, for the training curve")
     add_seed(parser, "sources and styles")
 
 

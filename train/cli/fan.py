@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from stargan.cli.parsing import number, whole
-from train.cli.arguments import add_seed
+from train.cli.arguments import add_seed, model_file
 
 HELP = "train the 68-point face alignment network"
 
@@ -32,7 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    out = model_file(options.out)
     from train import fan
 
-    fan.fit(fan.FANTraining(tuple(options.data), options.out, options.start, options.steps, lr=options.lr, seed=options.seed))
+    fan.fit(fan.FANTraining(tuple(options.data), out, options.start, options.steps, lr=options.lr, seed=options.seed))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stargan.cli.parsing import names
+from stargan.cli.parsing import CommandError, names
 from train.cli.arguments import add_config, read_config
 
 HELP = "train a model, or continue a run"
@@ -29,6 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     given = {"init_from": options.init_from, "init_domains": options.init_domains, "init_wing": options.wing}
     settings = read_config(options, **{key: value for key, value in given.items() if value is not None})
+    for option, key in (("--init-domains", "init_domains"), ("--wing", "init_wing")):
+        if given[key] is not None and not settings.init_from:
+            raise CommandError(f"{option} is about the model to start from, but there is none; name it by --init-from or init_from")
     from train.run import loop
 
     loop.fit(settings, accept_changes=options.accept_changes)

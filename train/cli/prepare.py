@@ -25,7 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--from", dest="source", type=Path, required=True, metavar="PATH", help=source)
         kind.add_argument("--to", dest="out", type=Path, required=True, metavar="DIR", help="data folder to make, or to go on with")
         if name in ("folder", "photographs"):
-            kind.add_argument("--size", type=whole(1), required=True, metavar="N", help="side of the pictures in px")
+            kind.add_argument(
+                "--size", type=whole(32, 2048), required=True, metavar="N", help="side of the pictures in px, 32 to 2048"
+            )
         if name == "folder":
             kind.add_argument("--align", action="store_true", help="find and level the face instead of the central square")
             kind.add_argument(

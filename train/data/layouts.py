@@ -1,8 +1,9 @@
 """What of people's files is a picture of which domain and split: one rule for folders, archives and tables of labels.
 
 Told apart are, in this order: a table with a column of files and one of labels; `train/<domain>/` and `val/<domain>/` (or test);
-the `trainA/ trainB/ testA/ testB/` of two domains; a folder for each domain, at whatever depth the pictures lie in it; one flat
-folder. Folders around all of that do not matter. Train and val are never domains, and no two folders become one domain.
+the `trainA/ trainB/ testA/ testB/` of two domains; a folder for each domain, at whatever depth the pictures lie in it, alone or
+beside splits of the same domains (`cat/ dog/ val/cat/ val/dog/`); one flat folder. Folders around all of that do not matter. Train
+and val are never domains, but for a flat one beside others (`train/ car/`), and no two folders become one domain.
 """
 
 from __future__ import annotations
@@ -156,13 +157,16 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     stray = [f"{name}: lies in no domain's folder" for name, parts in inside.items() if len(parts) == 1]
     deep = {name: parts for name, parts in inside.items() if len(parts) > 1}
     splits = {top: split for top in counts if (split := split_of(top))}
+    beside = {parts[0] for parts in deep.values() if len(parts) > 2 and parts[0] in splits and parts[1] in counts.keys() - splits}
+    if beside and (len(set(splits.values())) == 1 or "train" not in splits.values()):
+        return _by_splits_beside(deep, splits, stray)
     if splits and (len(splits) == len(counts) or len(set(splits.values())) > 1):
         return _by_splits(deep, splits, title, stray)
     if pairs := _pairs(counts):
         return _by_pairs(deep, pairs, stray)
     domain = _names(counts)
-    beside = sorted(f for f in folders if str(PurePosixPath(f).parent) == (wrapper or ".") and not _program(f))
-    nothing = [f"{f}: has no pictures" for f in beside if PurePosixPath(f).name not in counts]
+    others = sorted(f for f in folders if str(PurePosixPath(f).parent) == (wrapper or ".") and not _program(f))
+    nothing = [f"{f}: has no pictures" for f in others if PurePosixPath(f).name not in counts]
     words = "a folder for each domain" if len(counts) > 1 else "the folder of one domain"
     inner, aside = _splits_inside(deep)
     held = ", ".join(sorted({parts[1] for name, parts in deep.items() if inner.get(name)}))
@@ -248,6 +252,31 @@ def _by_splits(deep: dict[str, tuple[str, ...]], splits: dict[str, str], title: 
     words = f"a data folder with {', '.join(sorted(keep))}" + ", from which val is drawn" * (not any(keep.values()))
     found = tuple(Found(n, domains[labels[n]], keep[deep[n][0]]) for n in inner if deep[n][0] in keep)
     return words + ", of one domain" * one, found, [*stray, *aside, *left]
+
+
+def _by_splits_beside(deep: dict[str, tuple[str, ...]], splits: dict[str, str], stray: list[str]) -> By:
+    """Domains beside splits of them, as cat beside val/cat: the pictures outside of splits are for training."""
+    domain = _names({parts[0] for parts in deep.values()} - splits.keys())
+    found: dict[str, tuple[str, str]] = {}  # domain, and folder of the split, empty outside
+    lost: Counter[str] = Counter()
+    for name, (top, *rest) in deep.items():
+        if top not in splits:
+            found[name] = domain[top], ""
+        elif len(rest) == 1:
+            stray.append(f"{name}: lies in no domain's folder")
+        elif rest[0] in domain:
+            found[name] = domain[rest[0]], top
+        else:
+            lost[f"{top}/{rest[0]}"] += 1
+    keep, aside = usable({"": "train"} | {top: splits[top] for _, top in sorted(found.values()) if top})
+    aside += [
+        f"{place}: left out, as no folder of that name lies beside {place.partition('/')[0]} ({n} pictures)"
+        for place, n in sorted(lost.items())
+    ]
+    words = "a folder for each domain" if len(domain) > 1 else "the folder of one domain"
+    words += f", with {', '.join(sorted(keep.keys() - {''}))} beside" + ", from which val is drawn" * (not any(keep.values()))
+    chosen = tuple(Found(name, label, keep[top]) for name, (label, top) in found.items() if top in keep)
+    return words, chosen, [*stray, *aside]
 
 
 def _names(labels: Iterable[str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ Row = tuple[str, str, str]  # a picture's name, its label, its split
 
 
 class TableError(ValueError):
-    """A table that was asked for and is none of labels; the sentence says what its columns are."""
+    """A table that was asked for and is not there, or none of labels; the sentence says what is there or what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,13 @@ def find(names: Sequence[str], pictures: Sequence[str], read: Callable[[str], st
         if table is not None and (not tables or list(table.rows[0]) == list(tables[0].rows[0])):
             tables.append(table)
     if not tables:
-        if not needed or not names:
+        if not needed:
             return None
+        if not names:
+            raise TableError(
+                f"--label {label} names a column of a table, and there is none beside the pictures; put a .csv, .tsv, .jsonl or "
+                f".json there, with a column of files and {label}, or leave --label out"
+            )
         columns = ", ".join(map(str, next(iter(parsed[names[0]]), {}))) or "none"
         raise TableError(
             f"{names[0]} is no table of labels: its columns are {columns}; it needs one of files that are there, and one of "

@@ -6,12 +6,16 @@ discriminator updates, forward passes made again for each update, gradients thro
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import resource
+import signal
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +24,8 @@ from tqdm import tqdm
 
 from stargan.faces.landmarks import load_fan68
 from stargan.layers import unfolded
+from stargan.memory import enough_memory
+from train import data
 from train.config import PAPER, TrainConfig
 from train.memory import keep_freed_memory
 from train.step import losses
@@ -27,6 +33,13 @@ from train.step.augment import NUMBERS
 from train.step.batch import KINDS, Batch
 from train.step.state import State
 from train.step.update import iterate, update_averages
+
+SMALLER = "set batch lower, accumulate higher (the batch in more parts), or image_size lower"
+NOBODY = ("domain 1", "domain 2")
+
+
+class BenchError(ValueError):
+    """A configuration that cannot be measured here; the sentence says why."""
 
 
 def plain_state(config: TrainConfig) -> State:
@@ -114,26 +127,54 @@ def _ways(config: TrainConfig) -> dict[str, Callable[[], Callable[[], object]]]:
     return {"paper's code": plain, "this run": ours}
 
 
-def _peak(config: TrainConfig, way: str, found: multiprocessing.Queue) -> None:
-    iteration = _ways(config)[way]()
-    iteration()
-    if torch.cuda.is_available() and config.device != "cpu":
-        found.put(torch.cuda.max_memory_allocated() / 2**30)
+def _peak(config: TrainConfig, way: str, found: Connection) -> None:
+    """Sends GiB, or the sentence of an error."""
+    try:
+        with enough_memory(SMALLER):
+            _ways(config)[way]()()
+    except (ValueError, OSError) as error:
+        found.send(str(error))
     else:
-        found.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        if torch.cuda.is_available() and config.device != "cpu":
+            found.send(torch.cuda.max_memory_allocated() / 2**30)
+        else:
+            found.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 def peak_memory(config: TrainConfig, way: str) -> float:
-    """GiB that the first iteration takes at most, which has R1: in a process of its own, on the CPU with all of that process."""
+    """GiB that the first iteration takes at most, which has R1: in a process of its own, on the CPU with all of that process.
+    BenchError with what it said, or with how it ended."""
     # Which does not inherit the peak of this one, as a child would.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    found = context.Queue()
-    process = context.Process(target=_peak, args=(config, way, found))
+    found, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_peak, args=(config, way, sender), daemon=True)
     process.start()
-    result = found.get()
+    sender.close()
+    with found:
+        wait([found, process.sentinel])
+        try:
+            result = found.recv() if found.poll() else None
+        except EOFError:
+            result = None
     process.join()
-    return result
+    if isinstance(result, str):
+        raise BenchError(result)
+    if result is None:
+        killed = f"was killed, as a system does that runs out of memory; {SMALLER}" if process.exitcode == -signal.SIGKILL else ""
+        ended = f"ended with code {process.exitcode}; what it printed says why"
+        raise BenchError(f"the process in which {way} was tried {killed or ended}")
+    return float(result)
+
+
+def _with_domains(config: TrainConfig) -> TrainConfig:
+    """Where none are named, the domains are those of the data folder, or two without pictures: a batch is noise in any case."""
+    if config.domains:
+        return config
+    found: tuple[str, ...] = ()
+    with contextlib.suppress(data.DataError):
+        found = tuple(d for d in data.folders(Path(config.data) / "train") if d not in config.sources)
+    return dataclasses.replace(config, domains=found or NOBODY)
 
 
 def bench(config: TrainConfig, rounds: int = 3, profile: bool = False) -> str:
@@ -141,7 +182,9 @@ def bench(config: TrainConfig, rounds: int = 3, profile: bool = False) -> str:
 
     An iteration of the run is the mean over one period of what it does in turn (lazy R1, both kinds of guidance). img/s counts
     the sources of an iteration; updates/s counts discriminator and generator updates, of which an iteration in turn has half.
+    ValueErrors for what cannot be built or is too large for this machine.
     """
+    config = _with_domains(config)
     period = config.r1_every * (2 if config.alternate else 1)
     counts = {"paper's code": (1, 4), "this run": (period, 2 if config.alternate else 4)}  # iterations a round, updates in one
     peaks = {name: peak_memory(config, name) for name in counts}

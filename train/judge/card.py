@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,10 @@ EXAMPLES = 2  # a domain
 PSI = 0.8  # of the examples
 
 
+class LogError(ValueError):
+    """A file that is no log of a run; the sentence says what to give instead."""
+
+
 def make(
     model: Model,
     root: Path,
@@ -42,9 +48,12 @@ def make(
 ) -> list[Path]:
     """Writes the pictures and returns their paths: `samples.jpg`, val sources down (not shown), two seeds and two references (not
     shown) of each domain across, or with photographs what `of_photographs` has; `examples/`, portraits for the page; with a photo
-    `translations.jpg`, it and two seeds of each domain; with a run's log.jsonl `curve.png`. DataError for a folder that lacks a
-    domain of the model."""
+    `translations.jpg`, it and two seeds of each domain; with a run's log.jsonl `curve.png`. ValueErrors before anything is
+    written: DataError for a folder that lacks a domain of the model, LogError for a log without losses, those of `images.read` and
+    `align` for the photo."""
     config = model.config
+    losses = [] if log is None else _losses(log)
+    square = None if photo is None else align(images.read(photo), config.image_size, frame=model.frame).image
     val = data.load(root, "val", config.image_size, cache, config.domains)
     translator, rng, domains = Translator(model), np.random.default_rng(seed), range(len(config.domains))
     written = []
@@ -64,15 +73,14 @@ def make(
         picture = images.to_pil(translator.decode(translator.encode(val.batch([source])), style))
         keep(picture, out / "examples" / f"{n + 1}-{config.domains[d]}.jpg")
 
-    if photo is not None:
-        square = align(images.read(photo), config.image_size, frame=model.frame).image
+    if square is not None:
         codes = torch.stack([styles.from_seed(model, d, s) for d in config.domains for s in (1, 2)])
         row = [images.to_tensor(square)[0], *translator.decode(translator.encode(square), codes)]
         keep(data.grid_picture([row], config.image_size), out / "translations.jpg")
 
     if log is not None:
         with whole(out / "curve.png") as partial:
-            plot(log, partial)
+            plot(losses, partial)
         written.append(out / "curve.png")
     return written
 
@@ -114,11 +122,18 @@ def _small(x: Tensor) -> Tensor:
     return F.interpolate(x, size=(CELL, CELL), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
-def plot(log: Path, path: Path) -> None:
-    """The losses of a run over its iterations, as a PNG."""
+def _losses(log: Path) -> list[tuple[int, str, float]]:
+    # Steps that were left out have losses that are no numbers.
+    found = [row for row in curves(log) if math.isfinite(row[2])]
+    if not found:
+        raise LogError(f"{log} has no losses in it; give the log.jsonl in the folder of a run")
+    return found
+
+
+def plot(rows: Sequence[tuple[int, str, float]], path: Path) -> None:
+    """The losses of a run over its iterations, as `log.curves` has them, as a PNG."""
     from matplotlib.figure import Figure
 
-    rows = curves(log)
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
     for loss in dict.fromkeys(name for _, name, _ in rows):

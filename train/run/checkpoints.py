@@ -14,8 +14,9 @@ from torch import nn
 
 import stargan
 from stargan.files import checkpoint, whole
-from train.config import ConfigError, TrainingError
-from train.run.start import take_over
+from stargan.networks import ModelConfig
+from train.config import ConfigError, TrainingError, from_mapping
+from train.run.start import FREE, take_over
 from train.step.state import State
 
 BEFORE = "bf16"  # the precision of runs that did not write it down: it was the default
@@ -72,6 +73,7 @@ def facts(state: State) -> dict[str, Any]:
         "name": c.name,
         "domains": list(c.domains),
         "sources": list(c.sources),
+        "shape": _shape(c.model),
         "licence": c.licence,
         "data": state.digest,
         "frame": state.frame.tolist() if state.frame is not None else None,
@@ -93,6 +95,7 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     found = sorted(folder.glob("checkpoint-*.pt"))
     if not found:
         return False
+    content: dict[str, Any] = {}
     try:
         content = torch.load(found[-1], weights_only=True, map_location="cpu")
         old = _domains(content, folder) or state.config.model.domains
@@ -120,6 +123,10 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     except ConfigError:
         raise
     except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        if reshaped := _reshaped(content, folder, state):
+            raise checkpoint.CheckpointError(
+                f"{found[-1]} does not continue this run: {', '.join(reshaped)}; put that back, or train under another name"
+            ) from None
         raise checkpoint.CheckpointError(
             f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
         ) from None
@@ -130,13 +137,34 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
 
 def _domains(content: dict[str, Any], folder: Path) -> tuple[str, ...]:
     """The names of a checkpoint's branches; empty where nobody has written them down."""
-    known = content.get("run")
-    if known is None:
-        try:
-            known = json.loads((folder / "config.json").read_text())
-        except (OSError, ValueError):
-            known = {}
+    known = content["run"] if "run" in content else _settings(folder)
     return (*known.get("domains", ()), *known.get("sources", ()))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Those that the run was last started with; none where that cannot be read."""
+    try:
+        return dict(json.loads((folder / "config.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _shape(model: ModelConfig) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(model).items() if name not in FREE}
+
+
+def _reshaped(content: dict[str, Any], folder: Path, state: State) -> list[str]:
+    """What of the networks' shape is another than in the checkpoint, in words; nothing where the checkpoint cannot be read."""
+    if not content:
+        return []
+    before = content.get("run", {}).get("shape")
+    if before is None:
+        try:
+            before = _shape(from_mapping(_settings(folder)).model)
+        except ValueError:
+            return []
+    after = _shape(state.config.model)
+    return [f"{name} was {before[name]} and is {after[name]}" for name in after if before.get(name, after[name]) != after[name]]
 
 
 def _changes(run: dict[str, Any], old: Sequence[str], state: State) -> list[str]:

@@ -82,6 +82,42 @@ LAYOUTS: dict[str, tuple[list[str], str, set[str], set[str], dict[str, str]]] = 
     ),
     "names that differ in capitals": (several("Cat", "cat"), "a folder for each domain", {"Cat", "cat 2"}, {""}, {}),
     "a railway": (several("train", "car"), "a folder for each domain", {"train", "car"}, {""}, {}),
+    "a railway with folders": (several("train/steam", "car"), "a folder for each domain", {"train", "car"}, {""}, {}),
+    "val beside the domains": (
+        several("x/cat", "x/dog/deep", "x/val/cat", "x/val/dog/deep"),
+        "a folder for each domain, with val beside",
+        {"cat", "dog"},
+        {"train", "val"},
+        {},
+    ),
+    "val beside one domain": (
+        several("cat", "val/cat"),
+        "the folder of one domain, with val beside",
+        {"cat"},
+        {"train", "val"},
+        {},
+    ),
+    "train beside the domains": (
+        several("cat", "dog", "train/cat", "train/dog"),
+        "with train beside, from which val is drawn",
+        {"cat", "dog"},
+        {""},
+        {},
+    ),
+    "val and test beside the domains": (
+        several("cat", "dog", "val/cat", "val/dog", "test/cat"),
+        "with val beside",
+        {"cat", "dog"},
+        {"train", "val"},
+        {"test": "left out, as val is there"},
+    ),
+    "a val with more than the domains": (
+        [*several("cat", "dog", "val/cat", "val/bird"), "val/0.png"],
+        "with val beside",
+        {"cat", "dog"},
+        {"train", "val"},
+        {"val/0.png": "lies in no", "val/bird": "left out, as no folder of that name lies beside val (4 pictures)"},
+    ),
     "splits in each domain": (
         several("cat/train", "cat/val", "dog/train", "dog/test"), "test, train, val in it", {"cat", "dog"}, {"train", "val"}, {}
     ),
@@ -199,7 +235,7 @@ def test_layouts_are_told_apart(kind: str) -> None:
     found = layouts.find(names, "source", lambda name: "")
     assert words in found.words
     assert {p.domain for p in found.pictures} == domains and {p.split for p in found.pictures} == splits
-    assert not any(split_of(domain) for domain in domains) or kind == "a railway"
+    assert not any(split_of(domain) for domain in domains) or "railway" in kind
     reasons = dict(sentence.split(": ", 1) for sentence in found.left)
     assert reasons.keys() == left.keys()
     for name, reason in left.items():
@@ -234,7 +270,10 @@ def made(out: Path) -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("way", ["folder", "zip", "zip with backslashes"])
-@pytest.mark.parametrize("kind", ["a wrapping folder", "train and val", "trainA and so on", "programs' own", "image folder, deep"])
+@pytest.mark.parametrize(
+    "kind",
+    [*("a wrapping folder", "train and val", "trainA and so on", "val beside the domains"), "programs' own", "image folder, deep"],
+)
 def test_all_ways_in_have_one_rule(tmp_path: Path, kind: str, way: str) -> None:
     names, words, domains, splits, left = LAYOUTS[kind]
     source = put(tmp_path / "source", names)

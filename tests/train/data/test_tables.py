@@ -103,6 +103,14 @@ def test_a_column_that_is_named(tmp_path: Path) -> None:
     assert made(tmp_path / "out") == {("train", "yes"): 4, ("train", "no"): 4, ("val", "yes"): 2, ("val", "no"): 2}
 
 
+@pytest.mark.parametrize("folders", [("",), ("cat/", "dog/")])
+def test_a_column_that_is_named_without_a_table_is_refused(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    root = put(tmp_path / "source", [f"{folder}{i}.png" for folder in folders for i in range(4)])
+    with pytest.raises(PrepareError, match="--label foo names a column of a table, and there is none .*or leave --label out"):
+        own.folder(root, tmp_path / "out", 32, label="foo")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("marks", [("1", "-1"), ("1", "0"), ("True", "False")])
 def test_an_attribute_is_a_domain_and_what_lacks_it_another(tmp_path: Path, marks: tuple[str, str]) -> None:
     root = by_row(tmp_path / "source", "image_id,Male,Smiling", lambda i: f"{marks[i % 2]},{marks[i // 6]}")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import signal
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -101,6 +105,49 @@ def test_the_papers_iteration_moves_the_weights_alike(monkeypatch: pytest.Monkey
 
 
 SHAPE_OF_RUN = {"image_size": 64, "domains": ["a", "b"], "base_channels": 4, "max_channels": 8}
+
+
+@pytest.mark.parametrize("folders", [("cold", "photo", "warm"), ()])
+def test_domains_that_are_not_named_are_those_of_the_folder_or_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: tuple[str, ...]
+) -> None:
+    for name in folders:
+        (tmp_path / "train" / name).mkdir(parents=True)
+    found: list[config.TrainConfig] = []
+    monkeypatch.setattr(training, "peak_memory", lambda settings, way: found.append(settings) or 1.0)
+    monkeypatch.setattr(training, "_ways", lambda settings: dict.fromkeys(("paper's code", "this run"), lambda: lambda: None))
+    assert training.bench(config.from_mapping({"data": str(tmp_path), "sources": ["photo"]}), rounds=1).startswith(
+        "unnamed: 256 px"
+    )
+    assert {len(settings.domains) for settings in found} == {2}
+    assert not folders or found[0].domains == ("cold", "warm")
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    def over(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def killed(settings: config.TrainConfig, way: str, found: Connection) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_fails_or_dies_is_a_sentence(in_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config.from_mapping(SHAPE_OF_RUN | {"device": "cpu", "w_hpf": 0.0})
+    with pytest.raises(training.BenchError, match="image_size is 100; it has to be one of 64"):
+        training.peak_memory(dataclasses.replace(settings, image_size=100), "this run")
+    with pytest.raises(training.BenchError, match="the process in which another way was tried ended with code 1; what it printed"):
+        training.peak_memory(settings, "another way")
+    monkeypatch.setattr(training, "_peak", killed)
+    with pytest.raises(training.BenchError, match="this run was tried was killed, .*; set batch lower"):
+        training.peak_memory(settings, "this run")
 
 
 @pytest.mark.slow

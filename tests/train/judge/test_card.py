@@ -17,6 +17,7 @@ from stargan.media import images
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
+from train.__main__ import main
 from train.judge import card
 from train.judge.photographs import Photographs
 from train.step.state import initialize
@@ -68,3 +69,34 @@ def test_a_sheet_of_people_shows_only_the_photographs_that_may_be_shown(choice: 
         assert np.abs(sheet[:128, 3 * 128 : 4 * 128].astype(int) - np.asarray(large)).max() <= 2
     own = np.asarray(card.of_photographs(translator, Photographs(pixels, names, frontal, {})))
     assert not (own[:128, :128] == 255).all() and not (own[-128:, :128] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{\n "lr": 0.5,\n "betas": [\n  0.0,\n  0.99\n ],\n "name": "seconds"\n}',
+        b"\xff\xfe\x00\x93PNG",
+        b"",
+        b'"seconds"\n[1]\nnull\n{"seconds": 1}\n{"iteration": 1, "seconds": 1}\n{"iteration": 2, "seconds": 2, "D/ref_real": NaN}',
+    ],
+)
+def test_a_file_without_losses_is_refused_before_anything_is_written(picture_folder: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log.jsonl").write_bytes(content)
+    model = build(ModelConfig(image_size=64, domains=("cold", "warm"), w_hpf=0.0, base_channels=4, max_channels=8))
+    with pytest.raises(card.LogError, match=r"log\.jsonl has no losses in it; give the log\.jsonl in the folder of a run"):
+        card.make(model, picture_folder, tmp_path / "out", log=tmp_path / "log.jsonl", cache=tmp_path / "cache")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--log", "--photo"])
+def test_a_file_that_is_not_there_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["card", "--model", "m", "--data", "d", "--out", str(tmp_path / "out"), option, str(tmp_path / "none")])
+    assert ended.value.code == 2 and f"argument {option}: there is no file" in capsys.readouterr().err
+
+
+def test_steps_that_were_left_out_are_gaps_in_the_curve(tmp_path: Path) -> None:
+    lines = [{"iteration": i, "seconds": i, "G/latent_cyc": float("nan") if i == 4 else 0.5} for i in range(1, 9)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    card.plot(card._losses(tmp_path / "log.jsonl"), tmp_path / "curve.png")
+    assert Image.open(tmp_path / "curve.png").size[0] > 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from material import portrait
 
 from stargan import memory, zoo
+from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
@@ -19,6 +21,7 @@ from train import config, data
 from train.config import ConfigError
 from train.judge import evaluate
 from train.run import loop, records
+from train.run.checkpoints import resume
 
 SETTINGS: dict[str, Any] = {
     "name": "tiny", "image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "batch": 2, "iterations": 1,
@@ -124,6 +127,27 @@ def test_other_pictures_are_refused_unless_accepted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the pictures in .*data are not those that it has seen.*--accept-changes"):
         run(tmp_path, "cold", "warm")
     assert run(tmp_path, "cold", "warm", accept=True, iterations=2).iteration == 2
+
+
+def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
+    pictures(tmp_path / "data", "cold", "warm")
+    before = run(tmp_path, "cold", "warm", hidden_dim=16)
+    (path,) = (tmp_path / "runs" / "tiny").glob("checkpoint-*.pt")
+
+    def refused(sentence: str, accept: bool = False, **changes: Any) -> None:
+        state = loop.State(dataclasses.replace(before.config, **changes), None)
+        with pytest.raises(checkpoint.CheckpointError, match=f"this run: {sentence}; put that back, or train under another name"):
+            resume(state, path.parent, accept)
+
+    refused("base_channels was 4 and is 8", base_channels=8)
+    refused("image_size was 64 and is 128, w_hpf was 0.0 and is 1.0", image_size=128, w_hpf=1.0)
+    refused("hidden_dim was 16 and is 8", domains=("warm", "cold"), hidden_dim=8, accept=True)
+    # Before checkpoints knew their shape, config.json did.
+    content = torch.load(path, weights_only=True)
+    del content["run"]["shape"]
+    torch.save(content, path)
+    refused("max_channels was 8 and is 16", max_channels=16)
+    assert resume(loop.State(before.config, None), path.parent)
 
 
 def test_a_checkpoint_knows_its_run(tmp_path: Path) -> None:
