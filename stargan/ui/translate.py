@@ -151,7 +151,7 @@ class Translate:
         styled = [change for corner in self.corners for change in corner.changes]
         shown = [result.viewer, result.status, self.shown]
         place: dict[str, Any] = quiet(show_progress="minimal", show_progress_on=result.status)
-        seen = {"shown": self.shown, **inputs}
+        seen = {**inputs, "shown": self.shown}
         moves = [self.position.change, self.square.input]
         always_last([*moves, *changes, *styled], self.show, inputs_kwargs=seen, outputs=shown, gathered=self.gathered, **place)
         for i, corner in enumerate(self.corners):
