@@ -102,7 +102,7 @@ class Endpoints:
 
     def pasted(self, scene: Scene, every: bool) -> tuple[Image.Image, Image.Image]:
         """The photograph before and after the result is put back."""
-        if scene.source.path is not None and not scene.source.aligned:
+        if scene.source.path is not None and not scene.source.framed:
             raise ValueError("without alignment there is no face to put back; give aligned=True, or leave paste out")
         return put_back(self.work, scene, every)
 
@@ -199,9 +199,10 @@ class Endpoints:
         try:
             files, shown = self.several("sources", sources), self.several("references", references)
             studio = self.library.get(model)
+            aligned = studio.aligns if aligned is None else aligned
             order = Order(
-                model, files, domain or studio.domains[-1], style_from, count, seed, psi, shown, masks,
-                studio.aligns if aligned is None else aligned, studio.checked(likeness),
+                model, [SourceChoice(path, aligned) for path in files], domain or studio.domains[-1], style_from, count, seed, psi,
+                shown, masks, aligned, studio.checked(likeness),
             )  # fmt: skip
             with self.work.visitors.work(request) as stay:
                 *_, (sheet, said) = watched(self.sheets(order), stay)

@@ -29,10 +29,10 @@ Sheet = tuple[Image.Image, list[str]]  # with sentences on how it goes
 
 @dataclass(frozen=True)
 class Order:
-    """What a grid is to hold. sources and references: files."""
+    """What a grid is to hold. references: files, whose faces are sought and framed where `aligned`."""
 
     model: str
-    sources: Sequence[str]
+    sources: Sequence[SourceChoice]
     domain: str
     style_from: str = SEED
     count: int = 5
@@ -73,8 +73,7 @@ def painter(library: Library) -> Callable[[Order], Iterator[Sheet]]:
         codes = torch.stack([studio.style(choice, order.psi, order.aligned) for choice in choices])
         done: list[list[Image.Image]] = []
         failures: list[str] = []
-        for i, path in enumerate(order.sources, 1):
-            source = SourceChoice(path, order.aligned)
+        for i, source in enumerate(order.sources, 1):
             try:
                 done.append([studio.prepare(source).image, *studio.decode(studio.encode(source, keep), codes)])
             except ValueError as error:
@@ -196,17 +195,18 @@ class Grid:
         **values: Any,
     ) -> Iterator[tuple[Any, str]]:  # fmt: skip
         """Every source in every style. Rows are shown as they are made; pictures that cannot be used are named at the end."""
-        source = self.source.read(values)
-        sources = [path for path in (source.path, *map(path_of, more or [])) if path is not None]
+        first, aligned = self.source.read(values), values["aligned"]
+        sources = [first, *(SourceChoice(path_of(file), aligned) for file in more or [])]
         order = Order(
-            sources=sources, references=[str(path_of(file)) for file in references or []], aligned=source.aligned,
+            sources=[source for source in sources if source.path is not None],
+            references=[str(path_of(file)) for file in references or []], aligned=aligned,
             count=int(within(count, Order.count, MOST)), psi=within(values["psi"], Order.psi, 1.5),
             likeness=within(values["likeness"], Order.likeness),
             **{name: values[name] for name in ("model", "domain", "style_from", "seed", "masks")},
         )  # fmt: skip
         try:
             for i, (sheet, said) in enumerate(self.sheets(order)):
-                progress((i + 1, len(sources)), unit="sources")
+                progress((i + 1, len(order.sources)), unit="sources")
                 yield gr.update(value=sheet, visible=True), "  \n".join(map(plain, said))
         except ValueError as error:
             yield gr.update(value=None, visible=False), ""  # nobody is to take an earlier grid for this one

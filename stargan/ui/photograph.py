@@ -58,7 +58,7 @@ class Photograph:
     def make(self, values: dict[str, Any]) -> Image.Image:
         """The photograph at its own size; a ValueError says what is wrong."""
         scene = self.view.read(values)
-        if not scene.source.aligned:
+        if not scene.source.framed:
             raise Nowhere("a source that is not aligned stands in no photograph; drop one, with alignment switched on")
         return put_back(self.view.work, scene)[1]
 

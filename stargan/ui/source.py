@@ -97,7 +97,7 @@ class Source:
     def read(values: dict[str, Any]) -> SourceChoice:
         (path, refused), (of, face) = Box.read(values["photo"], values["refused"]), values["chosen"]
         if path is not None and face == WHOLE and Path(path).name == of:
-            return SourceChoice(path, False, None, refused)
+            return SourceChoice(path, values["aligned"], None, refused, whole=True)
         return SourceChoice(path, values["aligned"], face if of == path else None, refused)
 
     def wire(self, model: gr.Dropdown) -> None:

@@ -35,14 +35,20 @@ MOST_SEED = 2**63 - 1  # which `styles.from_seed` takes
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """path: of a picture's file, None before there is one. aligned: whether the face in it is sought and framed; otherwise its
-    central square is taken. face: which one, from left to right from 1 on; None for the largest. refused: why there is none, where
-    what was brought is no picture."""
+    """path: of a picture's file, None before there is one. aligned: whether faces in pictures are sought and framed; otherwise
+    their central squares are taken. face: which one, from left to right from 1 on; None for the largest. refused: why there is
+    none, where what was brought is no picture. whole: whether this picture is taken as it is, however it is with others."""
 
     path: str | None
     aligned: bool = True
     face: int | None = None
     refused: str = ""
+    whole: bool = False
+
+    @property
+    def framed(self) -> bool:
+        """Whether the face in this picture is sought and framed."""
+        return self.aligned and not self.whole
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ class Studio:
         size = self.model.config.image_size
         content = _file(source, Path.read_bytes)
         picture = images.read(content)
-        if source.aligned:
+        if source.framed:
             face = _chosen(self.faces(content, picture), source.face)
             image, notes = square(picture, face, size, self.model.frame)
             found = SourceSquare(image, (self.on_alignment, *notes) if self.aligns and self.on_alignment else notes, face)
@@ -273,7 +279,7 @@ class Studio:
         now = _file(source, Path.stat)
         file = source.path, now.st_ino, now.st_mtime_ns, now.st_size
         digest = DIGESTS.get(file) or DIGESTS.put(file, hashlib.sha256(_file(source, Path.read_bytes)).hexdigest())
-        return digest, source.aligned, source.face
+        return digest, source.framed, source.face
 
 
 def _file(source: SourceChoice, ask: Callable[[Path], Value]) -> Value:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from PIL import Image
 
 from stargan.faces.masks import PARTS
 from stargan.model import build
@@ -17,7 +18,7 @@ from stargan.ui.live import Live
 from stargan.ui.pictures import within
 from stargan.ui.scene import Scene
 from stargan.ui.source import WHOLE, Source
-from stargan.ui.studio import PASTED, REFERENCE, SourceChoice, Studio, StyleChoice
+from stargan.ui.studio import PASTED, REFERENCE, SourceChoice, SourceSquare, Studio, StyleChoice
 from stargan.ui.style import another_model
 from stargan.ui.translate import missing
 
@@ -58,10 +59,23 @@ def photo(path: Path) -> dict[str, Any]:
 
 def test_a_result_is_used_as_it_is_and_what_comes_after_it_is_aligned(tmp_path: Path) -> None:
     values = {"photo": photo(tmp_path / "result-1.png"), "refused": {}, "aligned": True, "chosen": ("result-1.png", WHOLE)}
-    assert Source.read(values) == SourceChoice(str(tmp_path / "result-1.png"), aligned=False)
+    assert Source.read(values) == SourceChoice(str(tmp_path / "result-1.png"), whole=True)
     later = tmp_path / "another.png"
     assert Source.read(values | {"photo": photo(later)}) == SourceChoice(str(later))
     assert Source.read(values | {"photo": photo(later), "chosen": (str(later), 2)}) == SourceChoice(str(later), face=2)
+
+
+def test_a_reference_beside_a_result_is_aligned(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SourceChoice] = []
+
+    def prepare(source: SourceChoice) -> SourceSquare:
+        asked.append(source)
+        return SourceSquare(Image.new("RGB", (64, 64)), ())
+
+    monkeypatch.setattr(studio, "prepare", prepare)
+    corner = StyleChoice("man", REFERENCE, reference="reference.jpg")
+    Scene("small", SourceChoice("result-1.png", whole=True), (corner,) * 4, x=0.0).style(studio)
+    assert asked == [SourceChoice("reference.jpg")]
 
 
 def test_it_is_said_which_style_waits_and_what_for() -> None:

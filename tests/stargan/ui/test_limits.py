@@ -29,14 +29,17 @@ def test_so_many_calls_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings([]).max_queue == 64 and settings(["--max-queue", "3"]).max_queue == 3
 
 
-@pytest.mark.parametrize("change", [{"count": MOST + 1}, {"count": 0}, {"sources": ["a"] * (MOST + 1)}, {"sources": []}])
+ROWS = [[SourceChoice("a")] * (MOST + 1), []]
+
+
+@pytest.mark.parametrize("change", [{"count": MOST + 1}, {"count": 0}, *({"sources": rows} for rows in ROWS)])
 def test_a_grid_has_so_many_rows_and_columns(change: dict[str, Any]) -> None:
     class Nothing:
         def get(self, name: str) -> Any:
             return type("Studio", (), {"model": type("Model", (), {"config": type("Config", (), {"image_size": 8})})})
 
     with pytest.raises(ValueError, match=f"1 to {MOST}"):
-        next(painter(Nothing())(replace(Order("model", ["a"], "man"), **change)))  # type: ignore[arg-type]
+        next(painter(Nothing())(replace(Order("model", [SourceChoice("a")], "man"), **change)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [LONGEST + 0.01, 1e9, 0.0, -1.0, float("nan"), float("inf")])

@@ -27,7 +27,7 @@ def library() -> Any:
 def order(tmp_path: Path) -> Order:
     portrait(1).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("no picture")
-    return Order("model", [str(tmp_path / "good.png")], "man", count=2, aligned=False)
+    return Order("model", [SourceChoice(str(tmp_path / "good.png"), aligned=False)], "man", count=2, aligned=False)
 
 
 def test_an_empty_seed_is_missing(library: Any, order: Order) -> None:
@@ -45,9 +45,26 @@ def test_the_reference_is_named_that_cannot_be_used(library: Any, order: Order, 
         next(painter(library)(replace(order, style_from=REFERENCE, references=references)))
 
 
+VALUES = {"model": "m", "domain": "man", "style_from": "seed", "seed": 0, "psi": 1.0, "masks": True, "likeness": 1.0}
+VALUES["aligned"] = True
+
+
+@pytest.mark.parametrize("first", [SourceChoice("a.png", face=2), SourceChoice("a.png", whole=True)], ids=["face", "result"])
+def test_the_first_source_is_that_above_the_tabs(first: SourceChoice) -> None:
+    orders: list[Order] = []
+
+    def sheets(order: Order) -> Any:
+        orders.append(order)
+        return iter([])
+
+    tab: Any = SimpleNamespace(source=SimpleNamespace(read=lambda values: first), sheets=sheets)
+    others: Any = [{"path": "b.png", "meta": {"_type": "gradio.FileData"}}]
+    assert list(Grid.draw(tab, others, others, 5, **VALUES)) == []
+    assert orders[0].sources == [first, SourceChoice("b.png")] and orders[0].aligned, "others are aligned as ever"
+
+
 def test_it_is_shown_as_text_which_sources_were_left_out() -> None:
-    values = {"model": "m", "domain": "man", "style_from": "seed", "seed": 0, "psi": 1.0, "masks": True, "likeness": 1.0}
     source = SimpleNamespace(read=lambda values: SourceChoice("a.png"))
     tab: Any = SimpleNamespace(source=source, sheets=lambda order: iter([("sheet", ["1 of 2 sources", "Left out: <b>."])]))
-    (_, said), *_ = Grid.draw(tab, None, None, 5, lambda *at, **unit: None, **values)  # type: ignore[arg-type]
+    (_, said), *_ = Grid.draw(tab, None, None, 5, lambda *at, **unit: None, **VALUES)  # type: ignore[arg-type]
     assert said == "1 of 2 sources  \nLeft out: &#60;b&#62;."
