@@ -27,10 +27,12 @@ def blended(free: Generator, faithful: Generator, likeness: float) -> Generator:
     return made
 
 
-def check(likeness: float) -> None:
-    """ValueError where a likeness is no number from 0 to 1."""
+def check(likeness: float, offered: bool = True, name: str = "") -> None:
+    """ValueError where a likeness is no number from 0 to 1, or is chosen of a model, by its name, that does not offer it."""
     if not 0 <= likeness <= 1:
         raise ValueError(f"the likeness is {likeness}; it has to be from 0 (free) to 1 (as much of the person as can be kept)")
+    if likeness != 1 and not offered:
+        raise ValueError(f"{name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
 
 
 class Blend:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stargan.blending import blended
+from stargan import blending
 from stargan.faces.frame import frame_of
 from stargan.faces.masks import face_masks
 from stargan.fan import FAN
@@ -97,9 +97,11 @@ def export(model: Model, out: Path, precision: str = "fp32", likeness: float = 1
     """
     if precision not in TOLERANCE:
         raise ExportError(f"precision is {precision!r}; choose one of {', '.join(TOLERANCE)}")
-    if likeness != 1 and model.free is None:
-        raise ExportError(f"{model.name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
-    generator = model.generator if model.free is None else blended(model.free, model.generator, likeness)
+    try:
+        blending.check(likeness, model.free is not None, model.name)
+    except ValueError as error:
+        raise ExportError(str(error)) from None
+    generator = model.generator if model.free is None else blending.blended(model.free, model.generator, likeness)
     parts = _parts(model, generator, seed)
     facts = _facts(model, precision, likeness)
     found: dict[str, float] = {}

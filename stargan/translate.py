@@ -137,9 +137,7 @@ class Translator:
         """A likeness that this model offers, by default the translator's; ValueError where it does not."""
         if wanted is None:
             return self.likeness
-        blending.check(wanted)
-        if wanted != 1 and not self.has_likeness:
-            raise ValueError(f"{self.model.name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
+        blending.check(wanted, self.has_likeness, self.model.name)
         return float(wanted)
 
     @torch.no_grad()

@@ -165,9 +165,7 @@ class Studio:
 
     def checked(self, likeness: float) -> float:
         """A likeness that a program asks for; ValueError where this model does not offer it."""
-        blending.check(likeness)
-        if likeness != Keep.likeness and not self.has_likeness:
-            raise ValueError(f"{self.model.name} has one set of weights and offers no likeness; leave it at {Keep.likeness:g}")
+        blending.check(likeness, self.has_likeness, self.model.name)
         return likeness
 
     @property
