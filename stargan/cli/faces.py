@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("--check takes the photographs of its folder; leave the other pictures or --check out")
     if not options.source and options.check is None:
         raise CommandError("give pictures to find faces in, or --check")
+    if options.most is not None and options.check is None:
+        raise CommandError("--most counts the photographs of --check; leave it out")
     if options.check is not None:
         return _check(options)
     from stargan.faces.align import NoFace, find_all

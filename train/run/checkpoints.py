@@ -19,6 +19,7 @@ from train.config import ConfigError, TrainingError, from_mapping
 from train.run.start import FREE, take_over
 from train.step.state import State
 
+SWITCHES = {"free": "likeness", "projected": "lambda_proj"}  # settings that a run has a network of its own for
 BEFORE = "bf16"  # the precision of runs that did not write it down: it was the default
 
 
@@ -154,17 +155,20 @@ def _shape(model: ModelConfig) -> dict[str, Any]:
 
 
 def _reshaped(content: dict[str, Any], folder: Path, state: State) -> list[str]:
-    """What of the networks' shape is another than in the checkpoint, in words; nothing where the checkpoint cannot be read."""
+    """What of the networks is another than in the checkpoint, in words; nothing where the checkpoint cannot be read."""
     if not content:
         return []
+    had = content.get("networks", {})
+    new = [f"{SWITCHES[name]} was off and is on" for name in state.networks if name in SWITCHES and name not in had]
     before = content.get("run", {}).get("shape")
     if before is None:
         try:
             before = _shape(from_mapping(_settings(folder)).model)
         except ValueError:
-            return []
+            return new
     after = _shape(state.config.model)
-    return [f"{name} was {before[name]} and is {after[name]}" for name in after if before.get(name, after[name]) != after[name]]
+    other = [name for name in after if before.get(name, after[name]) != after[name]]
+    return new + [f"{name} was {before[name]} and is {after[name]}" for name in other]
 
 
 def _changes(run: dict[str, Any], old: Sequence[str], state: State) -> list[str]:

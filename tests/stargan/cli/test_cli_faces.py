@@ -179,6 +179,7 @@ def test_a_check_that_cannot_be_made_is_refused(photographs: Path, capsys: pytes
     assert main(["faces"]) == 2 and "give pictures to find faces in, or --check" in capsys.readouterr().err
     known = ["--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]
     assert main(["faces", "two.png", *known]) == 2 and "leave the other pictures or --check out" in capsys.readouterr().err
+    assert main(["faces", "two.png", "--most", "3"]) == 2 and "--most counts the photographs of --check" in capsys.readouterr().err
     assert main(["faces", "--check", "."]) == 2 and "--check and --landmarks go together" in capsys.readouterr().err
     (photographs / "val" / "b.png").unlink()
     assert main(["faces", "--check", str(photographs / "val"), "--landmarks", str(photographs / "landmarks-val.npz")]) == 2

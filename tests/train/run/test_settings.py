@@ -147,6 +147,7 @@ def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
     del content["run"]["shape"]
     torch.save(content, path)
     refused("max_channels was 8 and is 16", max_channels=16)
+    refused("likeness was off and is on", likeness=True, lambda_con=1.0)
     assert resume(loop.State(before.config, None), path.parent)
 
 
