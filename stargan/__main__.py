@@ -1,4 +1,4 @@
-"""python -m stargan translate | video | align | bench | publish."""
+"""python -m stargan: the commands on models and pictures."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -131,9 +132,11 @@ def _fresh(way: str, name: str) -> dict[str, float]:
     code = f"import json; from stargan import bench; print(json.dumps(bench.child({way!r}, {name!r})))"
     start = time.perf_counter()
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True, check=False)
+    path = os.pathsep.join(filter(None, [str(places.ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"the first translation failed in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+        why = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}, as where memory runs out"])[-1]
+        raise ValueError(f"the first translation failed in a fresh process: {why}")
     return {**json.loads(done.stdout.splitlines()[-1]), "start": time.perf_counter() - start}
 
 

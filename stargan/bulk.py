@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -66,6 +67,16 @@ class Job:
         number, where each face goes into a file of its own."""
         each = f"-face-{face}" if self.face == ALL and not self.paste else ""
         return {style: self.out / _fitting(name, each, style) for style in self.styles}
+
+    def everything(self, name: str) -> list[Path]:
+        """The same for all faces of which there are files by now."""
+        found = list(self.targets(name).values())
+        for face in itertools.count(2) if self.face == ALL and not self.paste else ():
+            there = [path for path in self.targets(name, face).values() if path.exists()]
+            if not there:
+                break
+            found += there
+        return found
 
     def missing(self, sources: Mapping[str, Path]) -> dict[str, Path]:
         """The sources that lack some of their files."""
@@ -161,6 +172,12 @@ def rank_and_world() -> tuple[int, int]:
     if not 0 <= rank < world:
         raise BulkError("RANK and WORLD_SIZE in the environment are no process and number of processes; unset them")
     return rank, world
+
+
+def own_gpu(rank: int, world: int) -> None:
+    """Gives each of several processes a GPU of its own, where there are as many."""
+    if world > 1 and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
 
 
 def shard(sources: Mapping[str, Path], rank: int, world: int) -> dict[str, Path]:

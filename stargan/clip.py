@@ -45,7 +45,8 @@ def translate(
     whole: the clip's frames with the face in them; otherwise the aligned squares. A frame without a face stays as it is. encode:
     from a square, by default with masks. face: which, as in `Tracker`. aligner: one of `model.ALIGNERS`, by default the model's.
     watch: ends the clip where it returns False; what is done is kept. VideoError where there is nothing to read or write,
-    AlignError for a clip without any face, or without that one where it begins, which writes nothing.
+    AlignError for a clip without any face, or without that one where it begins, or that ends before one, which writes
+    nothing.
     """
     size, lying = translator.model.config.image_size, translator.model.frame
     how = aligner or aligner_for(translator.model)[0] or "fan-68"  # the face of a clip is sought, whatever the model knows
@@ -57,6 +58,8 @@ def translate(
         nonlocal seen
         for i, frame in enumerate(clip.read()):
             if watch is not None and not watch(i, clip.frames):
+                if not seen:
+                    raise AlignError("it was stopped before a face was seen, so there is nothing to keep")
                 break
             found = tracker.align(frame, size, lying, how)
             if found is None:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class FANConfig:
-    """landmarks is 98 or 68; width the channels of the hourglass (a multiple of 4); input_size the side to which images are
-    resized, at least 64, heatmaps being a quarter of it; depth the levels of the hourglass; coords whether coordinate
-    channels are appended; boundary whether a last heatmap, dropped from the result, stands for the facial boundary."""
+    """landmarks is 98 or 68; width the channels of the hourglass (a multiple of 16); input_size the side to which images are
+    resized, a multiple of 2**(depth + 2), heatmaps being a quarter of it; depth the levels of the hourglass; coords whether
+    coordinate channels are appended; boundary whether a last heatmap, dropped from the result, stands for the facial boundary."""
 
     landmarks: int = 98
     width: int = 256

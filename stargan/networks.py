@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from stargan.layers import conv_then_pool, normalize, subsample_chroma, upsample_then_conv
 
 IMAGE_SIZES = (64, 128, 256, 512, 1024)
+LONGEST = 100  # characters of a domain's name
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class ModelConfig:
             raise ValueError(f"image_size is {self.image_size}; it has to be one of {', '.join(map(str, IMAGE_SIZES))}")
         if not self.domains or len(set(self.domains)) != len(self.domains):
             raise ValueError(f"domains are {list(self.domains)}; name at least one, each once")
+        # Files of pictures, and folders of them, are named by domains.
+        if unfit := [d for d in self.domains if re.search(r"[/\\\x00-\x1f]", d) or d.strip(". ") == "" or len(d) > LONGEST]:
+            raise ValueError(f"a domain cannot be called {unfit[0]!r}; give names without slashes, of at most {LONGEST} characters")
         if self.w_hpf < 0:
             raise ValueError(f"w_hpf is {self.w_hpf}; it has to be 0 (no masks) or above")
         if self.base_channels == 0:

@@ -122,6 +122,7 @@ class Translator:
             features, normalized, kept = self._calls["encode"](self._ready(x))
         return Encoded(x, features, normalized, kept, {}, None, {}, likeness)
 
+    @enough_memory(LESS)
     @torch.no_grad()
     def with_likeness(self, encoded: Encoded, likeness: float) -> Encoded:
         """The same source under the same masks at another likeness. The encoder runs again, the FAN does not."""
@@ -140,6 +141,7 @@ class Translator:
         blending.check(wanted, self.has_likeness, self.model.name)
         return float(wanted)
 
+    @enough_memory(LESS)
     @torch.no_grad()
     def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
         """The same source under other masks. The encoder does not run again, the FAN only where it did not run yet."""
@@ -165,6 +167,7 @@ class Translator:
         with self._blend.at(encoded.likeness):
             return torch.cat([decode(encoded.features, encoded.normalized, group, encoded.skips).cpu() for group in groups])
 
+    @enough_memory(LESS)
     @torch.no_grad()
     def style(self, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
         """The style (style_dim,) of a reference, as `styles.from_reference`, kept by content."""

@@ -1,4 +1,4 @@
-"""python -m train prepare | fit | match | evaluate | card | bench | fan."""
+"""python -m train: the commands that make models."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,16 @@ POINTS = 300  # of a curve
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The losses in a log; the last line may be half written."""
-    if not path.exists():
+    try:
+        now = path.stat()
+    except OSError:
         return []
+    return _read(path, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, written: int, size: int) -> list[dict[str, Any]]:
+    """The same of a log as it is now, which all who look at a run ask for again and again."""
     found: list[dict[str, Any]] = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

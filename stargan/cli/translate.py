@@ -136,6 +136,7 @@ def _translate_many(options: argparse.Namespace) -> int:
     from stargan import bulk
 
     rank, world = bulk.rank_and_world()
+    bulk.own_gpu(rank, world)
     if options.grid and world > 1:
         raise CommandError("--grid needs the pictures of all processes; call again with it, and in one process, when they are done")
     sources = bulk.sources(map(Path, options.source), out)
@@ -158,7 +159,7 @@ def _translate_many(options: argparse.Namespace) -> int:
         options.paste,
     )
     mine = bulk.shard(sources, rank, world)
-    targets = [path for name in mine for path in job.targets(name).values()]
+    targets = [path for name in mine for path in job.everything(name)]
     bulk.open_folder(out, _request(options, model, job), targets, options.overwrite)
     missing = job.missing(mine)
     failed = _run(job, missing, len(mine), options.workers, shown=rank == 0)

@@ -6,6 +6,7 @@ Offsets are written for masks of 256 px and scale with the side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -89,14 +90,14 @@ def part_masks(heatmaps: Tensor, upsample: int = 4) -> dict[str, Tensor]:
 def combine(parts: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
     """The full and the inner mask, (N, 1, H, W) in [0, 1], of part masks weighted by `weights` (1 where a part is not named).
 
-    ValueError for a part that does not exist or a weight that is negative.
+    ValueError for a part that does not exist or a weight that is negative or not finite.
     """
     weights = dict(weights or {})
     for part, weight in weights.items():
         if part not in PARTS:
             raise ValueError(f"there is no facial part {part!r}; parts are {', '.join(PARTS)}")
-        if not weight >= 0:
-            raise ValueError(f"the weight of {part} is {weight}; weights are 0 (the part is free) or above")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"the weight of {part} is {weight}; weights are 0 (the part is free) or above, and finite")
     full = sum((weights.get(part, 1.0) * parts[part] for part in PARTS), torch.zeros(()))
     inner = sum((weights.get(part, 1.0) * parts[part] for part in _INNER), torch.zeros(()))
     return full.clamp(0, 1), inner.clamp(0, 1)

@@ -60,7 +60,7 @@ def _leads_to(path: Path, file: IO[bytes]) -> bool:
 
 def sweep(folder: Path | str) -> None:
     """Removes the half-written files that killed processes have left in a folder; those that somebody is writing stay."""
-    for partial in Path(folder).glob(".*.part"):
+    for partial in Path(folder).glob(f".{'[0-9a-f]' * 16}.part"):
         with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
             if hold(file):
                 partial.unlink()

@@ -81,7 +81,8 @@ def _place(part: State) -> dict[Any, Any]:
         name = _called(parts[at])
         if any(is_averaged(part) for part in parts[:at]) and not name.endswith("_ema"):
             name += "_ema"
-        found.setdefault(name, {})[".".join(parts[at + 1 :])] = value
+        if isinstance(held := found.setdefault(name, {}), dict):
+            held[".".join(parts[at + 1 :])] = value
     return found
 
 

@@ -74,7 +74,7 @@ def of(content: Any, path: Path, domains: Sequence[str] | None = None, w_hpf: fl
         notes.append(f"left aside in {path.name}: {', '.join(counters)[:200]}")
         tensors = {key: value for key, value in tensors.items() if key not in counters}
     model.notes = tuple(notes)
-    model.frame = framed(facts["frame"], path) if facts.get("frame") else None
+    model.frame = framed(facts["frame"], path) if facts.get("frame") is not None else None
     model.aligner = known_aligner(facts.get("aligner"), path)
     fill(model.networks, tensors, path)
     return model
@@ -202,7 +202,7 @@ def _facts(content: State, path: Path) -> dict[str, Any]:
     facts = content.get("run", {})
     if "averaged" in content and isinstance(facts, dict) and not facts.keys() >= set(UNSEEN):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            facts = json.loads(path.with_name("config.json").read_text()) | facts
+            facts = json.loads(path.with_name("config.json").read_text(encoding="utf-8")) | facts
     if not isinstance(facts, dict):
         return {}
     names = {key: facts.get(key) for key in ("domains", "sources")}

@@ -78,7 +78,7 @@ def fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path:
             raise CheckpointError(f"{key!r} of {path} is {list(tensor.shape)}, but has to be {list(expected[key].shape)}")
         if tensor.is_floating_point() != expected[key].is_floating_point() or tensor.is_complex():
             raise CheckpointError(f"{key!r} of {path} is {tensor.dtype}, but has to be {expected[key].dtype}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
             raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
     for name, net in networks.items():
         # Copies, because a mapped file that is cut short later would bring the process down.

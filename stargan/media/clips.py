@@ -69,7 +69,7 @@ class Clip:
         """Seconds of the clip and frames as the file has them; then the seconds until which the last one stands, and None."""
         count, reached = 0, Fraction(0)
         try:
-            with av.open(self.path) as file:
+            with _open(self.path) as file:
                 stream = file.streams.video[0]
                 stream.thread_type = "AUTO"
                 stream.codec_context.thread_count = min(MOST_THREADS, os.cpu_count() or 1)
@@ -88,11 +88,16 @@ class Clip:
         yield min(reached, self.frames / self.fps), None
 
 
+def _open(path: Path) -> av.container.InputContainer:
+    """A file, whose title may be in any encoding."""
+    return av.open(path, metadata_errors="ignore")
+
+
 def opened(path: Path | str, most_seconds: float | None = None) -> Clip:
     """What is in a file. VideoError for one that is none, has no frame, or is longer than most_seconds."""
     path = Path(path)
     try:
-        with av.open(path) as file:
+        with _open(path) as file:
             if not file.streams:
                 raise VideoError(f"{path.name} does not say what is in it, so it is broken or cut off; save it again as MP4")
             if not file.streams.video:
@@ -167,7 +172,7 @@ def _ends(path: Path, file: av.container.InputContainer, stream: av.VideoStream,
 
 def _packets(path: Path, most: int | None = None) -> Iterator[av.Packet]:
     """The first packets of the picture, by default all."""
-    with av.open(path) as file:
+    with _open(path) as file:
         yield from itertools.islice(file.demux(file.streams.video[0]), most)
 
 
@@ -210,7 +215,7 @@ def sound(clip: Clip, until: float) -> Iterator[av.AudioFrame]:
     if not clip.has_sound:
         return
     try:
-        with av.open(clip.path) as file:
+        with _open(clip.path) as file:
             shaped = av.AudioResampler(format="fltp", layout="stereo", rate=48_000)
             for frame in file.decode(audio=0):
                 if frame.time is not None and frame.time - clip.begins > until:

@@ -90,15 +90,15 @@ class ImageError(ValueError):
     """A picture that cannot be used; the sentence says why and what to do."""
 
 
-def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
+def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int = MAX_PIXELS) -> Image.Image:
     """A picture as upright RGB in sRGB; the first frame of an animation, transparency on white.
 
     source: a file's path, a `data:` URI, its bytes, an open file, or a picture in memory. One of more than KEPT_PIXELS is made
     smaller, a JPEG's while it is decoded. Nothing of its metadata is kept. ImageError for what is no picture in one of FORMATS, a
-    broken file, more than MAX_PIXELS (for some formats MAX_PIXELS_OF), or a side under 32 px.
+    broken file, more than `most` pixels (for some formats MAX_PIXELS_OF), or a side under 32 px.
     """
     if isinstance(source, Image.Image):
-        return _upright_srgb(_checked(source))
+        return _upright_srgb(_checked(source, most))
     name, file = _opened(source)
     try:
         image = Image.open(file, formats=FORMATS)
@@ -108,14 +108,14 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
         raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first") from None
     except IsADirectoryError:
         raise ImageError(f"{name} is a folder; give a picture in it") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError):
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError, ArithmeticError):
         raise ImageError(f"{name} {_what(file)}") from None
     with image:
-        _checked(image)
+        _checked(image, most)
         try:
             found = deep.decoded(image, file, _shrink(image)) if deep.is_deep(image) else None
             return _upright_srgb(image if found is None else found)
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError):
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError, ArithmeticError):
             raise ImageError(f"{name} is broken or cut off; save it again or use another picture") from None
 
 
@@ -171,11 +171,11 @@ def _what(file: str | Path | BinaryIO) -> str:
     return f"is not a picture that can be read; use {NAMES}"
 
 
-def _checked(image: Image.Image) -> Image.Image:
+def _checked(image: Image.Image, most: int) -> Image.Image:
     width, height = image.size
-    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
-    if width * height > most:
-        kind = f" of a {image.format}" if most < MAX_PIXELS else ""
+    of_format = MAX_PIXELS_OF.get(image.format or "", most)
+    if width * height > (most := min(most, of_format)):
+        kind = f" of a {image.format}" if most == of_format < MAX_PIXELS else ""
         raise ImageError(
             f"the picture has {width * height / 1e6:.0f} megapixels; at most {most // 10**6}{kind} are taken, make it smaller first"
         )

@@ -13,6 +13,7 @@ from stargan.ui.events import QUIET, always_last
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED
 from stargan.ui.studio import Studio
+from stargan.ui.words import plain
 
 HOW = """
 ### How it works
@@ -77,8 +78,9 @@ def card(studio: Studio) -> str:
     path = zoo.available().get(studio.model.name)
     text = path.with_name("README.md") if path is not None else None
     if text is None or not text.exists():
-        return f"#### {studio.model.name}\n\nLicence of the weights: {studio.model.licence or 'not said in the file'}."
-    shown = text.read_text()
+        name, licence = plain(studio.model.name), plain(studio.model.licence or "not said in the file")
+        return f"#### {name}\n\nLicence of the weights: {licence}."
+    shown = text.read_text(encoding="utf-8")
     for picture in text.parent.iterdir():
         if picture.suffix in (".jpg", ".png"):
             shown = shown.replace(f"]({picture.name})", f"]({_address(picture)})")
@@ -86,7 +88,7 @@ def card(studio: Studio) -> str:
 
 
 def _text(studio: Studio) -> str:
-    return f"### The model: {studio.model.facts()}\n\n{card(studio)}"
+    return f"### The model: {plain(studio.model.facts())}\n\n{card(studio)}"
 
 
 def tab(library: Library, model: gr.Dropdown, keep: float) -> None:

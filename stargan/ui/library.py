@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
 
@@ -25,12 +26,12 @@ class Library:
         """default: a model's name, or its file; ZooError or CheckpointError where it cannot be loaded. The rest as in `Studio`; how
         many threads are fastest is measured with the default."""
         self.default, self.threads, self.compiled = default, threads, compiled
-        self._studios: OrderedDict[str, tuple[int, Studio]] = OrderedDict()
+        self._studios: OrderedDict[str, tuple[int, Future[Studio]]] = OrderedDict()
         self._fetched: list[str] = []  # from the Hub
         self._lock = Lock()
         if zero.ACTIVE:
-            # A process that is forked while another thread holds the lock would wait for it for ever.
-            os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release)
+            # A process that is forked while another thread holds the lock, or loads a model, would wait for it for ever.
+            os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._in_child)
         self.get(default)
         # Which decides on the last bits of sums: pictures stay the same whatever is chosen later, and in whichever thread.
         self.threads = torch.get_num_threads()
@@ -55,14 +56,39 @@ class Library:
 
     def get(self, name: str) -> Studio:
         """The studio of a model; ZooError for one that is not offered, CheckpointError where it cannot be loaded."""
+        path = zoo.available().get(name)
+        if path is None and name not in self.names():
+            raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
+        written = path.stat().st_mtime_ns if path is not None else 0
         with self._lock:
-            path = zoo.available().get(name)
-            if path is None and name not in self.names():
-                raise zoo.ZooError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
-            written = path.stat().st_mtime_ns if path is not None else 0
-            if name not in self._studios or self._studios[name][0] != written:
-                self._studios[name] = written, Studio(zoo.load(name), self.threads, self.compiled)
+            held = self._studios.get(name)
+            if ours := held is None or held[0] != written:
+                self._let_go(name)
+                held = self._studios[name] = written, Future()
             self._studios.move_to_end(name)
             while len(self._studios) > KEPT_MODELS:
-                self._studios.popitem(last=False)
-            return self._studios[name][1]
+                self._let_go(next(iter(self._studios)))
+        if ours:
+            # Whoever wants another model does not wait for this one.
+            try:
+                held[1].set_result(Studio(zoo.load(name), self.threads, self.compiled))
+            except BaseException as error:
+                with self._lock:
+                    if self._studios.get(name) is held:
+                        del self._studios[name]
+                held[1].set_exception(error)
+        return held[1].result()
+
+    def _let_go(self, name: str) -> None:
+        """Forgets a studio, if there is one."""
+        if (held := self._studios.pop(name, None)) is not None:
+            held[1].add_done_callback(_rest)
+
+    def _in_child(self) -> None:
+        self._studios = OrderedDict((name, held) for name, held in self._studios.items() if held[1].done())
+        self._lock.release()
+
+
+def _rest(made: Future[Studio]) -> None:
+    if made.exception() is None:
+        made.result().rest()

@@ -34,6 +34,7 @@ from stargan.ui.words import said
 MOST = 6  # visitors at once
 FORGOTTEN = 15.0  # seconds without a frame after which a visitor has gone
 MOST_BYTES = 500_000  # of a frame
+MOST_PIXELS = 2_000_000
 HTML = """
 <div class="live">
   <div class="live-controls">
@@ -156,7 +157,7 @@ def _picture(address: Any) -> Image.Image:
     if not head.startswith("data:image/jpeg") or len(text) > MOST_BYTES:
         raise LiveError("the camera's frame is no small JPEG")
     try:
-        return images.read(base64.b64decode(text, validate=True))
+        return images.read(base64.b64decode(text, validate=True), MOST_PIXELS)
     except binascii.Error:
         raise LiveError("the camera's frame came broken") from None
 

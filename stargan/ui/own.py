@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 import secrets
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE = "stargan-visitor"
 LONGEST = 4096  # characters of a path
 LARGEST = 70 * 2**20  # bytes of what is no upload: a picture of 50 MB, as text
+MOST_PATHS = 1000  # texts of a request that may be paths, each of which is looked up
 MANY = 10_000  # files after which those that are gone are forgotten
 TOO_LARGE = "This is more than is taken at once; upload pictures as files."
 ANOTHERS = "This file is not there, or it is another visitor's."
@@ -47,13 +48,17 @@ class Own:
         headers = Headers(scope=scope)
         visitor = _visitor(headers)
         asked = re.search(r"/file[=/](.*)", scope["path"], re.DOTALL)
-        wanted: Iterator[str] = iter([asked[1] if asked else "", unquote_plus(scope["query_string"].decode("latin-1"))])
+        wanted = [asked[1] if asked else "", unquote_plus(scope["query_string"].decode("latin-1"))]
         if scope["method"] == "POST" and not headers.get("content-type", "").startswith("multipart/"):
             body = await _body(receive)
             if body is None:
                 return await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
-            wanted, receive = itertools.chain(wanted, _texts(body)), _again(body, receive)
-        if not all(self._may(visitor, text) for text in wanted):
+            texts = await to_thread.run_sync(_texts, body)
+            if texts is None:
+                return await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+            wanted, receive = [*wanted, *texts], _again(body, receive)
+        # Not here: where a path leads has to be looked up on the disk.
+        if not await to_thread.run_sync(lambda: all(self._may(visitor, text) for text in wanted)):
             return await PlainTextResponse(ANOTHERS, 403)(scope, receive, send)
         tells, newcomer = False, secrets.token_urlsafe(24)
 
@@ -135,17 +140,22 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-def _texts(body: bytes) -> Iterator[str]:
-    """All texts in a body of JSON; what is none is the application's to refuse."""
+def _texts(body: bytes) -> list[str] | None:
+    """The texts in a body of JSON that may name a file; what is none is the application's to refuse. None where there are more than
+    MOST_PATHS of them."""
     try:
         values: list[Any] = [json.loads(body)]
     except (ValueError, RecursionError):
-        return
+        return []
+    found: list[str] = []
     while values:
         value = values.pop()
         if isinstance(value, str):
-            yield value
+            found += [value] * ("/" in value)
+            if len(found) > MOST_PATHS:
+                return None
         elif isinstance(value, list):
             values += value
         elif isinstance(value, dict):
             values += [*value, *value.values()]
+    return found

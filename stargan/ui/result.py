@@ -39,7 +39,7 @@ class Session:
 
     def keep(self, path: Path, words: str) -> None:
         """Takes a picture in; the oldest goes where there are MOST_KEPT."""
-        number = 1 + max((int(name[:4]) for name in self.made), default=0)
+        number = 1 + max((int(name.partition("-")[0]) for name in self.made), default=0)
         self.made[f"{number:04d}-{words}.png"] = path
         while len(self.made) > MOST_KEPT:
             del self.made[next(iter(self.made))]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from stargan.faces.align import square
@@ -159,6 +160,8 @@ class Source:
         if len(faces) < 2:
             return tiles([], [])
         picture = images.read(content)
-        position = next(i for i, face in enumerate(faces) if face is found.face)
+        # They may have been found anew meanwhile, a little elsewhere.
+        away = [np.abs(face.landmarks - found.face.landmarks).mean() for face in faces]
+        position = int(np.argmin(away))
         crops = [square(picture, face, SMALL)[0] for face in faces]
         return tiles(crops, [f"face {i} from the left" for i in range(1, len(faces) + 1)], position)

@@ -141,6 +141,7 @@ class Studio:
         self._encoded: Lately[Encoded] = Lately()
         self._rows: Lately[Future[list[Image.Image]]] = Lately(KEPT_ROWS)
         self._beginning = Lock()
+        self._compiling = Timer(COMPILE_AFTER, lambda: self.translator.compile())
         if zero.ACTIVE:
             return
         # The first call of every kernel is slow; nobody should wait for it.
@@ -149,9 +150,12 @@ class Studio:
         self.translator.decode(warm, torch.zeros(model.config.style_dim))
         warm_up()
         if compiled:
-            later = Timer(COMPILE_AFTER, self.translator.compile)
-            later.daemon = True
-            later.start()
+            self._compiling.daemon = True
+            self._compiling.start()
+
+    def rest(self) -> None:
+        """Begins nothing more on its own: it is no longer kept for others."""
+        self._compiling.cancel()
 
     @functools.cached_property
     def translator(self) -> Translator:
@@ -256,10 +260,11 @@ class Studio:
                 row.set_exception(error)
         return row.result()
 
-    def reconstruct(self, source: SourceChoice, translated: Image.Image, domain: str, masks: bool) -> Image.Image:
-        """The translated picture in the source's own style of `domain`: what the cycle loss is about (paper, equation 4)."""
+    def reconstruct(self, source: SourceChoice, translated: Image.Image, domain: str, keep: Keep) -> Image.Image:
+        """The translated picture in the source's own style of `domain`, as much of it kept as of the source: what the cycle loss is
+        about (paper, equation 4)."""
         own = self.translator.style(self.prepare(source).image, domain)
-        return self.decode(self.encode_square(translated, Keep(masks)), own)[0]
+        return self.decode(self.encode_square(translated, keep), own)[0]
 
     def overlay(self, source: SourceChoice, keep: Keep) -> Image.Image | None:
         """What is kept of the source, in orange over it; None without masks."""

@@ -80,7 +80,7 @@ class Work:
 
         @zero.gpu(seconds=20)
         def reconstruct(scene: Scene, made: Image.Image, domain: str) -> Image.Image:
-            return library.get(scene.model).reconstruct(scene.source, made, domain, scene.keep.masks)
+            return library.get(scene.model).reconstruct(scene.source, made, domain, scene.keep)
 
         @zero.gpu(seconds=60)
         def frames(scene: Scene, between: Sequence[StyleChoice], count: int, loop: bool) -> Iterator[np.ndarray]:

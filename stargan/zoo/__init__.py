@@ -188,7 +188,7 @@ def _fan(path: Path) -> FAN:
 def _lent_fan(path: Path) -> tuple[FAN, str]:
     """A FAN for a checkpoint that has masks, but none of its own, and a sentence on whose it is."""
     beside = path.with_name("model.safetensors")
-    if beside.is_file() and (fan := checkpoint.load(beside).fan) is not None:
+    if beside != path and beside.is_file() and checkpoint.is_ours(beside) and (fan := checkpoint.load(beside).fan) is not None:
         return fan, f"its masks come from the FAN of {beside.name} beside it"
     for entry in PUBLISHED.values():
         if entry.fan is not None and (wing := entry.folder / entry.fan.name).is_file():

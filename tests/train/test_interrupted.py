@@ -63,6 +63,6 @@ def test_one_process_prepares_a_folder(tmp_path: Path) -> None:
             portrait(i, 48).save(tmp_path / "source" / domain / f"{i}.png")
     out = tmp_path / "out"
     out.mkdir()
-    with FileLock(out / ".lock"), pytest.raises(PrepareError, match="being prepared by another process; wait"):
+    with FileLock(out / ".lock"), pytest.raises(PrepareError, match="being prepared already; wait"):
         own.folder(tmp_path / "source", out, 32)
     assert own.folder(tmp_path / "source", out, 32).written == 8

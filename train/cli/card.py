@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from train.judge import card, photographs
 
     model = load_model(options)
-    photos = photographs.read(options.photos, model.config.image_size) if options.photos else None
+    photos = photographs.read(options.photos, model) if options.photos else None
     for path in card.make(model, options.data, options.out, options.photo, photos, options.log, options.seed):
         print(f"wrote {path}")
     return 0

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     for name, model, likeness in runs:
         photos = None
         if options.photos:
-            photos = photographs.read(options.photos, model.config.image_size, options.limit or photographs.COUNT)
+            photos = photographs.read(options.photos, model, options.limit or photographs.COUNT)
         label = name if likeness == 1 else f"{name}-{likeness:g}"
         folder = options.out or Path("runs/evaluate") / label
         if options.out and len(runs) > 1:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import lzma
 import re
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from stargan.media import images
-from train.data import SUFFIXES
+from train.data import SUFFIXES, making
 from train.data.making import MAX_MEMBER, PrepareError, unpacked
 
 MAX_ARCHIVE = 4 * 2**30
 OTHERS = (".7z", ".rar", ".zst", ".gz", ".bz2", ".xz")
-BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+BROKEN = (*making.BROKEN, tarfile.TarError)
+MOST_HEADER = 2**20  # bytes; what a header of a tar archive says is read at once
 
 
 @dataclass
@@ -46,7 +46,37 @@ class Archive:
 
 def is_archive(path: Path) -> bool:
     """Whether a file is one of those that `opened` reads, whatever it is called."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    return zipfile.is_zipfile(path) or _is_tar(path)
+
+
+class _Bounded:
+    """What is unpacked of a tar archive, of which nobody can read more at once than belongs into memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {size / 2**20:.0f} MB")
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Tar(tarfile.TarFile):
+    """A tar archive that can be somebody's trap."""
+
+    def __init__(self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any) -> None:
+        super().__init__(name, mode, fileobj and _Bounded(fileobj), **options)
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        with _Tar.open(path):
+            return True
+    except (tarfile.TarError, *BROKEN):
+        return False
 
 
 @contextlib.contextmanager
@@ -71,9 +101,9 @@ def opened(path: Path) -> Iterator[Archive]:
 def _opened(path: Path, stack: contextlib.ExitStack) -> Archive | None:
     if zipfile.is_zipfile(path):
         return _zip(stack.enter_context(zipfile.ZipFile(path)), path)
-    if tarfile.is_tarfile(path):
+    if _is_tar(path):
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="stargan-"))
-        return _tar(stack.enter_context(tarfile.open(path)), path, Path(place))
+        return _tar(stack.enter_context(_Tar.open(path)), path, Path(place))
     return None
 
 
@@ -93,7 +123,16 @@ def _reason(error: BaseException) -> str:
 
 def _zip(archive: zipfile.ZipFile, path: Path) -> Archive:
     members: dict[str, zipfile.ZipInfo] = {}
-    found = Archive(lambda name: unpacked(archive, members[name]) if _is_picture(name) else archive.read(members[name]))
+
+    def read(name: str) -> bytes:
+        try:
+            return unpacked(archive, members[name])
+        except PrepareError as error:
+            if _is_picture(name):
+                raise
+            raise PrepareError(f"{name} {error}") from None  # a table, without which nothing can be made
+
+    found = Archive(read)
     total = 0
     for member in archive.infolist():
         name = _inner(member.filename, path)

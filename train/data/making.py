@@ -6,6 +6,7 @@ What makes one can be interrupted and called again: what is there and whole is k
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from stargan.media import images
 from train.data import SUFFIXES
 
 MAX_MEMBER = 64 * 2**20
+# What reading a member of a zip archive ends in where it is broken, or packed in a way that is not known.
+BROKEN = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 SHOWN = 10
 
 
@@ -63,16 +66,15 @@ def _writable(text: str) -> bytes:
 
 
 def unpacked(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """A picture of an archive, checked; ValueError for one that is broken or too large."""
+    """A member of an archive; PrepareError for one that is broken or too large."""
     if member.file_size > MAX_MEMBER:
         raise PrepareError(f"has {member.file_size / 2**20:.0f} MB unpacked; at most {MAX_MEMBER // 2**20} are taken")
     try:
         with members.open(member) as file:
             # With its size given, a member that unpacks to more than it declares is not unpacked further.
             content = file.read(member.file_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except BROKEN as error:
         raise PrepareError(f"is broken in the archive ({error}); download it again") from None
-    images.read(content)
     return content
 
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +32,7 @@ def folder(
     seed: int = 0,
     label: str = "",
     aligner: str = "fan-68",
+    undo: bool = False,
 ) -> Report:
     """Pictures to `out/train/<domain>/` and `out/val/<domain>/`, size x size px.
 
@@ -40,7 +42,7 @@ def folder(
     central square; aligner: one of `stargan.model.ALIGNERS`, which is written down for the models that learn from it. Where the
     source has no splits, about val_fraction of each domain goes to val, at least two pictures; seed and path decide which, and a
     picture that is there stays in its split whatever is added. What is no picture, broken, or shows no face to align is skipped and
-    listed.
+    listed. undo: where it fails, to leave nothing of an `out` that it began.
     PrepareError where fewer than four pictures of a domain are left, for settings out of range, for `out` and source that lie in
     each other, for an `out` that was made from other pictures or with other settings, and, before anything is unpacked, for an
     archive with paths that lead out of it or that would unpack to more than 4 GB. FANUnavailable where that aligner is missing.
@@ -53,22 +55,29 @@ def folder(
         load_face_alignment()  # refuses at once where it is missing
     try:
         with _opened(source, out, label) as (layout, read):
-            return _make(layout, read, source, out, size, aligner if align else None, val_fraction, seed)
+            return _make(layout, read, source, out, size, aligner if align else None, val_fraction, seed, undo)
     except (layouts.LayoutError, huggingface.DataSetError) as error:
         raise PrepareError(str(error)) from None
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Holds a data folder meanwhile; PrepareError where another process does, as the two would split the pictures differently."""
+def _alone(out: Path, undo: bool) -> Iterator[None]:
+    """Holds a data folder meanwhile; PrepareError where somebody else does, as the two would split the pictures differently. undo:
+    whether nothing stays of one that was begun here and fails."""
     if out.is_file():
         raise PrepareError(f"{out} is a file; choose a folder to write to")
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".lock", timeout=0):
-            yield
+            begun = not any(path.name != ".lock" for path in out.iterdir())
+            try:
+                yield
+            except BaseException:
+                if undo and begun:
+                    shutil.rmtree(out, ignore_errors=True)
+                raise
     except Timeout:
-        raise PrepareError(f"{out} is being prepared by another process; wait for it, or choose another folder") from None
+        raise PrepareError(f"{out} is being prepared already; wait for it, or choose another folder") from None
 
 
 def _make(
@@ -80,6 +89,7 @@ def _make(
     aligner: str | None,
     val_fraction: float,
     seed: int,
+    undo: bool,
 ) -> Report:
     def square(name: str) -> bytes:
         picture = images.read(read(name))
@@ -105,7 +115,7 @@ def _make(
             f"a domain needs 2 pictures to train and 2 for val, but in {source} ({layout}) {', '.join(few)}; add pictures"
         )
     # OpenCV's detector must not be shared by threads.
-    with _alone(out):
+    with _alone(out, undo):
         report = make(jobs, out, "align" if aligner else "crop", layout.left, threads=1 if aligner else None)
         if aligner is not None:
             with whole(out / framing.ALIGNED) as partial:

@@ -119,6 +119,13 @@ def afhq(archive: Path, out: Path) -> Report:
     return _unpack(archive, out, ("cat", "dog", "wild"))
 
 
+def _whole(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A picture of an archive, byte by byte; ValueError where it cannot be read."""
+    content = unpacked(members, member)
+    images.read(content)
+    return content
+
+
 def _unpack(archive: Path, out: Path, domains: Iterable[str]) -> Report:
     """The pictures of an archive with `train/<domain>/*` and `val/<domain>/*` or `test/<domain>/*`, at its top or in one folder,
     byte by byte to `out/train/<domain>/` and `out/val/<domain>/`.
@@ -146,7 +153,7 @@ def _unpack(archive: Path, out: Path, domains: Iterable[str]) -> Report:
             if target in jobs:
                 skipped.append(f"{member.filename}: is in the archive more than once; the first is taken")
                 continue
-            jobs[target] = Job(member.filename, target, functools.partial(unpacked, members, member))
+            jobs[target] = Job(member.filename, target, functools.partial(_whole, members, member))
         if not jobs:
             raise PrepareError(f"{archive} has no pictures in train/ and val/ of {', '.join(domains)}; is it another archive?")
         return make(list(jobs.values()), out, "unpack", skipped)

@@ -249,6 +249,8 @@ class _Places:
     def find(self, value: object) -> str | None:
         text = str(value or "").strip().replace("\\", "/")
         for written in dict.fromkeys((text, unquote(text))):
+            if written.rstrip("/").rpartition("/")[2] not in self.by_end:  # as of most cells
+                continue
             for name in (str(PurePosixPath(self.folder, written)), str(PurePosixPath(written))):
                 if name in self.pictures:
                     return name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import multiprocessing
 import resource
 import signal
@@ -180,12 +181,12 @@ def _with_domains(config: TrainConfig) -> TrainConfig:
 def bench(config: TrainConfig, rounds: int = 3, profile: bool = False) -> str:
     """Times both ways in turn and returns a table: seconds an iteration, img/s, updates/s, peak memory, ratios.
 
-    An iteration of the run is the mean over one period of what it does in turn (lazy R1, both kinds of guidance). img/s counts
-    the sources of an iteration; updates/s counts discriminator and generator updates, of which an iteration in turn has half.
+    An iteration of the run is the mean over one period of what it does in turn (lazy R1, the cycle, both kinds of guidance). img/s
+    counts the sources of an iteration; updates/s counts discriminator and generator updates, of which one in turn has half.
     ValueErrors for what cannot be built or is too large for this machine.
     """
     config = _with_domains(config)
-    period = config.r1_every * (2 if config.alternate else 1)
+    period = math.lcm(config.r1_every, config.cyc_every) * (2 if config.alternate else 1)
     counts = {"paper's code": (1, 4), "this run": (period, 2 if config.alternate else 4)}  # iterations a round, updates in one
     peaks = {name: peak_memory(config, name) for name in counts}
     iterations = {name: build() for name, build in _ways(config).items()}

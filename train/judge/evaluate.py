@@ -31,6 +31,7 @@ from train.judge.distances import mean
 from train.judge.photographs import Photographs
 from train.judge.translations import KINDS, SWD_PICTURES, Made
 
+FEW = 1000  # pictures of a domain, all pairs of which can be listed
 REAL_PAIRS = 500  # a domain, whose mean distance is the diversity of real pictures
 
 
@@ -195,7 +196,10 @@ def _real(val: data.Pictures, judge: Classifier, place: torch.device, seed: int)
             for part in np.array_split(val.of(d), math.ceil(len(val.of(d)) / 64))
         ]
         found["accuracy"].append(torch.cat(right).mean().item())
-        pairs = list(itertools.combinations(val.of(d), 2))
+        of = val.of(d)
+        if len(of) > FEW:
+            of = np.sort(rng.choice(of, FEW, replace=False))
+        pairs = list(itertools.combinations(of, 2))
         chosen = rng.permutation(len(pairs))[:REAL_PAIRS]
         features, pixels = [], []
         for part in np.array_split(chosen, math.ceil(len(chosen) / 50)):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from stargan.faces.align import align
-from stargan.faces.frame import AlignError, mean_landmarks, similarity, warp
+from stargan.faces.find import aligning
+from stargan.faces.frame import AlignError, warp
+from stargan.faces.squares import aligner_for
 from stargan.media import images
+from stargan.model import Model
 from train import data
 
 COUNT = 80
@@ -29,8 +31,8 @@ GROUPS = ("source", "gender", "race")
 class Photographs:
     """One photograph a person.
 
-    pixels (N, S, S, 3) uint8, aligned as the portraits are. names: N file names without suffix. frontal: (N,) bool. groups: the
-    positions of each group of people, such as "gender Female". left_out: how many files showed no face.
+    pixels (N, S, S, 3) uint8, aligned as the portraits are. names: N file names without suffix, as far as these differ. frontal:
+    (N,) bool. groups: the positions of each group of people, such as "gender Female". left_out: how many files showed no face.
     """
 
     pixels: np.ndarray
@@ -40,34 +42,39 @@ class Photographs:
     left_out: int = 0
 
 
-def read(folder: Path | str, side: int, count: int = COUNT) -> Photographs:
-    """The photographs to measure with, `side` px wide.
+def read(folder: Path | str, model: Model, count: int = COUNT) -> Photographs:
+    """The photographs to measure a model with, in squares as it knows them.
 
     A folder with `manifest-val.csv`, `landmarks-val.npz` and `val/` gives those of `choose`, aligned by their landmarks. Of any
     other folder the first `count` pictures that show a face are taken, each as another person, and aligned as uploads are.
     DataError where there are fewer than two.
     """
+    side, frame = model.config.image_size, model.frame
     folder = Path(folder)
     if not folder.is_dir():
         raise data.DataError(f"there is no folder {folder}; --photos wants one with a photograph of each person")
     if (folder / "manifest-val.csv").exists():
-        return _of_manifest(folder, side, count)
+        return _of_manifest(folder, side, count, frame)
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in data.SUFFIXES)
-    squares: dict[str, np.ndarray] = {}
+    stems = Counter(file.stem for file in files)
+    aligner = aligner_for(model)[0] or "fan-68"
+    squares: list[np.ndarray] = []
+    names: list[str] = []
     turned, left_out = [], 0
     for file in files:
         if len(squares) == count:
             break
         try:
-            found = align(images.read(file), side)
+            found = align(images.read(file), side, backend=aligner, frame=frame)
         except AlignError:
             left_out += 1
             continue
-        squares[file.stem] = np.asarray(found.image)
+        squares.append(np.asarray(found.image))
+        names.append(file.stem if stems[file.stem] == 1 else file.name)
         turned.append(yaw(found.landmarks))
     if len(squares) < 2:
         raise data.DataError(f"{folder} has {len(squares)} pictures with a face; put photographs of at least two people there")
-    return Photographs(np.stack(list(squares.values())), tuple(squares), np.array(turned) < FRONTAL, {}, left_out)
+    return Photographs(np.stack(squares), tuple(names), np.array(turned) < FRONTAL, {}, left_out)
 
 
 def yaw(landmarks: np.ndarray) -> float:
@@ -78,13 +85,16 @@ def yaw(landmarks: np.ndarray) -> float:
     return float(abs((landmarks[30] - (left + right) / 2) @ across) / (across @ across))
 
 
-def _of_manifest(folder: Path, side: int, count: int) -> Photographs:
+def _of_manifest(folder: Path, side: int, count: int, frame: np.ndarray | None) -> Photographs:
     try:
         with (folder / "manifest-val.csv").open(newline="") as file:
             rows = choose(list(csv.DictReader(file)), count)
         with np.load(folder / "landmarks-val.npz") as found:
             landmarks = dict(zip(found["names"].tolist(), found["points"].astype(np.float64), strict=True))
-        pixels = [_square(images.read(folder / "val" / f"{row['name']}.webp"), landmarks[row["name"]], side) for row in rows]
+        pixels = []
+        for row in rows:
+            matrix = aligning(landmarks[row["name"]], side, frame)
+            pixels.append(warp(np.asarray(images.read(folder / "val" / f"{row['name']}.webp")), matrix, side))
     except (OSError, KeyError, ValueError) as error:
         raise data.DataError(f"{folder} is no complete folder of photographs with a manifest ({error}); get it anew") from None
     if len(rows) < 2:
@@ -128,7 +138,3 @@ def of_domain(pictures: data.Pictures, domain: int, count: int) -> Photographs:
 
 def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-def _square(picture: Image.Image, landmarks: np.ndarray, side: int) -> np.ndarray:
-    return warp(np.asarray(picture), similarity(landmarks[17:], mean_landmarks()[17:] * side), side)

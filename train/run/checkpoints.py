@@ -17,6 +17,7 @@ from stargan.files import checkpoint, whole
 from stargan.networks import ModelConfig
 from train.config import ConfigError, TrainingError, from_mapping
 from train.run.start import FREE, take_over
+from train.step.projected import ProjectedDiscriminator
 from train.step.state import State
 
 SWITCHES = {"free": "likeness", "projected": "lambda_proj"}  # settings that a run has a network of its own for
@@ -145,7 +146,7 @@ def _domains(content: dict[str, Any], folder: Path) -> tuple[str, ...]:
 def _settings(folder: Path) -> dict[str, Any]:
     """Those that the run was last started with; none where that cannot be read."""
     try:
-        return dict(json.loads((folder / "config.json").read_text()))
+        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -195,6 +196,13 @@ def _by_name(state: State, content: dict[str, Any], old: tuple[str, ...]) -> Non
     new, shape = state.config.model.domains, dataclasses.replace(state.config.model, domains=old)
     for held, nets in (("networks", state.networks), ("averaged", state.averaged)):
         for name, net in nets.items():
-            before: nn.Module = type(net)(shape)
-            before.load_state_dict(content[held][name])
+            values = content[held][name]
+            if isinstance(net, ProjectedDiscriminator):  # of source-only domains, which come last, it has no branches
+                branches = len(values["heads.0.5.bias"])
+                before: nn.Module = ProjectedDiscriminator(branches)
+                before.load_state_dict(values)
+                take_over(net, before, state.config.domains, old[:branches])
+                continue
+            before = type(net)(shape)
+            before.load_state_dict(values)
             take_over(net, before, new, old)

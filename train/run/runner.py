@@ -102,7 +102,8 @@ class Runner:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "config.json"
             with whole(path) as partial:
-                partial.write_text(json.dumps(dataclasses.asdict(settings), indent=1))
+                text = json.dumps(dataclasses.asdict(settings), indent=1, ensure_ascii=False)
+                partial.write_text(text, encoding="utf-8")
             with (folder / "output.txt").open("wb") as output:
                 command = [sys.executable, "-m", "train", "fit", "--config", str(path.resolve())]
                 self._process = subprocess.Popen(
@@ -115,7 +116,7 @@ class Runner:
     def resume(self, name: str, iterations: int) -> None:
         """Continues a run up to that many iterations; TrainingError where it has them already, or is not there."""
         path = self._folder(name) / "config.json"
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         done = self.progress(name).iteration
         if iterations <= done:
             raise TrainingError(f"{name} has {done} iterations already; ask for more than that")
@@ -136,7 +137,7 @@ class Runner:
         """How a run stands; TrainingError where there is none of that name."""
         folder = self._folder(name)
         try:
-            values = json.loads((folder / "config.json").read_text())
+            values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             iterations, licence = int(values["iterations"]), str(values.get("licence", ""))
         except (ValueError, KeyError):
             iterations, licence = 0, ""

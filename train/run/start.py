@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,13 +68,14 @@ def take_over(net: nn.Module, other: nn.Module, domains: Sequence[str], known: S
     """Copies the parameters of a network of other domains: a domain that it knows by name keeps its branch, the branch of a new one
     starts as the mean of all."""
     values, own = other.state_dict(), net.state_dict()
-    last = f"main.{len(net.main) - 1}." if isinstance(net, Discriminator) else ""
+    # Where domains are channels: of the discriminator's last layer, and of each of the projected one's.
+    last = re.compile(f"main\\.{len(net.main) - 1}\\." if isinstance(net, Discriminator) else r"heads\.\d+\.5\.")
     origins = [[known.index(d)] if d in known else list(range(len(known))) for d in domains]
     for key, value in own.items():
         if key.startswith("unshared."):
             _, branch, rest = key.split(".", 2)
             value.copy_(torch.stack([values[f"unshared.{i}.{rest}"] for i in origins[int(branch)]]).mean(0))
-        elif last and key.startswith(last):
+        elif last.match(key) and len(value) == len(domains):
             value.copy_(torch.stack([values[key][old].mean(0) for old in origins]))
         else:
             value.copy_(values[key])

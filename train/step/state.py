@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class State:
             for name, net in self.networks.items()
         }
         self.iteration = 0
-        self.bad_steps = 0  # in a row
+        self.bad_steps: Counter[tuple[str, ...]] = Counter()  # of networks that learn together, in a row
         self.digest = ""  # of the pictures
         self.frame: np.ndarray | None = None  # how faces lie in the pictures, as `Model.frame`
         self.aligner: str | None = None  # what put them there, as `Model.aligner`

@@ -164,14 +164,14 @@ def _step(state: State, names: tuple[str, ...], parts: Iterable[tuple[Tensor, di
         log = {k: piece[0] for k, piece in zip(log, pieces[len(gradients) :], strict=True)}
     norm = torch.nn.utils.get_total_norm(gradients)
     if not norm.isfinite():
-        state.bad_steps += 1
-        if state.bad_steps == BAD_STEPS:
+        state.bad_steps[names] += 1
+        if state.bad_steps[names] == BAD_STEPS:
             raise TrainingError(
                 f"the gradients of {' and '.join(names)} have not been finite {BAD_STEPS} times in a row, now at iteration "
                 f"{state.iteration}; lower lr, or set clip to 10 or less, and call fit again: it continues from the last checkpoint"
             )
         return log
-    state.bad_steps = 0
+    state.bad_steps[names] = 0
     if c.clip > 0:
         torch.nn.utils.clip_grads_with_norm_(parameters, c.clip, norm)
     line = state.line if "generator" in names else None

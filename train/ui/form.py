@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,11 +153,5 @@ class Form:
             raise PrepareError("there is no zip file yet; drop one that has a folder of pictures for each domain")
         self.runner.check(name)
         out = self.runner.folders / name
-        fresh = not out.exists()
-        try:
-            own.folder(Path(archive), out, side, aligned)
-        except ValueError:
-            if fresh:
-                shutil.rmtree(out, ignore_errors=True)
-            raise
+        own.folder(Path(archive), out, side, aligned, undo=True)
         return out

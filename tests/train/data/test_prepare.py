@@ -122,7 +122,7 @@ def test_an_interrupted_run_is_continued(source: Path, tmp_path: Path, monkeypat
             own.folder(source, out, 32)
     left = files(out)
     assert not [p for p in left if p.endswith(".part")]
-    (out / "train" / "cold" / ".0123.part").write_bytes(b"what a killed process leaves")
+    (out / "train" / "cold" / ".0123456789abcdef.part").write_bytes(b"what a killed process leaves")
     whole = [p for p in left if p.endswith(".png")]
     assert 5 <= len(whole) < 16 and all(Image.open(out / p).load() for p in whole)
     report = own.folder(source, out, 32)

@@ -14,6 +14,7 @@ from material import TINY_FAN, portrait
 from PIL import Image
 from skimage import data as samples
 
+from stargan.faces.align import align
 from stargan.faces.frame import mean_landmarks
 from stargan.files import checkpoint
 from stargan.model import Model, build
@@ -40,18 +41,18 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "val").mkdir()
     rows = [{"name": f"{g}{i}", "source": "FairFace", "gender": g, "race": "", "yaw": str(i / 10)} for g in "fm" for i in range(6)]
     for n, row in enumerate(rows):
-        portrait(n, 96).save(root / "val" / f"{row['name']}.webp", lossless=True)
+        portrait(n, 64).save(root / "val" / f"{row['name']}.webp", lossless=True)
     with (root / "manifest-val.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    points = np.tile(mean_landmarks() * 96, (len(rows), 1, 1)).astype(np.float32)
+    points = np.tile(mean_landmarks() * 64, (len(rows), 1, 1)).astype(np.float32)
     np.savez(root / "landmarks-val.npz", names=np.array([row["name"] for row in rows]), points=points)
     return root
 
 
 def test_people_are_chosen_evenly_and_from_the_front(people: Path) -> None:
-    found = photographs.read(people, 96)
+    found = photographs.read(people, tiny())
     assert sorted(found.names) == [f"{g}{i}" for g in "fm" for i in range(3)]
     assert {name: len(index) for name, index in found.groups.items()} == {"source FairFace": 6, "gender f": 3, "gender m": 3}
     assert {found.names[i][0] for i in found.groups["gender f"]} == {"f"}
@@ -59,8 +60,8 @@ def test_people_are_chosen_evenly_and_from_the_front(people: Path) -> None:
     # Landmarks that lie where the mean ones lie leave a picture as it is.
     with Image.open(people / "val" / f"{found.names[0]}.webp") as picture:
         assert np.abs(found.pixels[0].astype(int) - np.asarray(picture)).max() <= 1
-    few = photographs.read(people, 32, 4)
-    assert few.pixels.shape == (4, 32, 32, 3) and {name[0] for name in few.names} == {"f", "m"}
+    few = photographs.read(people, tiny(), 4)
+    assert few.pixels.shape == (4, 64, 64, 3) and {name[0] for name in few.names} == {"f", "m"}
 
 
 def test_no_group_gives_more_than_its_share() -> None:
@@ -83,9 +84,21 @@ def test_any_folder_of_photographs_will_do(tmp_path: Path) -> None:
     face = Image.fromarray(samples.astronaut())
     face.save(tmp_path / "a.png")
     face.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "b.png")
+    face.save(tmp_path / "b.jpg", quality=95)
     Image.new("RGB", (200, 200), "teal").save(tmp_path / "c.png")
-    found = photographs.read(tmp_path, 64)
-    assert found.names == ("a", "b") and found.left_out == 1 and found.frontal.shape == (2,) and not found.groups
+    found = photographs.read(tmp_path, tiny())
+    assert found.names == ("a", "b.jpg", "b.png") and found.left_out == 1 and found.frontal.shape == (3,) and not found.groups
+
+
+def test_photographs_are_cut_as_the_model_knows_them(people: Path, tmp_path: Path) -> None:
+    Image.fromarray(samples.astronaut()).save(tmp_path / "a.png")
+    Image.fromarray(samples.astronaut()[:, ::-1]).save(tmp_path / "b.png")
+    model = tiny()
+    model.frame = (mean_landmarks() - 0.5) * 0.7 + 0.5  # smaller faces
+    upload = align(Image.fromarray(samples.astronaut()), 64, frame=model.frame).image
+    assert np.array_equal(photographs.read(tmp_path, model).pixels[0], np.asarray(upload))
+    known, usual = (photographs.read(people, m).pixels[0].astype(int) for m in (model, tiny()))
+    assert np.abs(known - usual).mean() > 5
 
 
 def test_yaw_is_the_nose_off_the_middle_of_the_eyes() -> None:
@@ -111,14 +124,14 @@ def test_folders_that_are_not_whole_are_refused(people: Path, tmp_path: Path, da
     root = shutil.copytree(people, tmp_path / "copy")
     damage(root)
     with pytest.raises(data.DataError, match=sentence):
-        photographs.read(root, 64)
+        photographs.read(root, tiny())
 
 
 def test_a_folder_without_faces_and_one_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(data.DataError, match="0 pictures with a face"):
-        photographs.read(tmp_path, 64)
+        photographs.read(tmp_path, tiny())
     with pytest.raises(data.DataError, match="there is no folder"):
-        photographs.read(tmp_path / "none", 64)
+        photographs.read(tmp_path / "none", tiny())
 
 
 def test_who_is_found() -> None:
@@ -252,7 +265,7 @@ def test_where_the_network_is_missing_a_row_says_so(
     picture_folder: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(likeness, "load", lambda: None)
-    photos = photographs.read(people, 64, 2)
+    photos = photographs.read(people, tiny(), 2)
     options = {"cache": tmp_path, "outputs": 1, "downloads": False, "epochs": 1}
     found = evaluate.evaluate(tiny(), picture_folder, photographs=photos, **options)  # type: ignore[arg-type]
     text = table.table(found)

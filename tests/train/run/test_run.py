@@ -150,7 +150,7 @@ def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: P
     for key in (k for k in before if not k.startswith("discriminator")):
         assert torch.equal(before[key], after[key]), key
     iterate(state, sample_batch(state.config, pictures, 1))
-    assert state.bad_steps == 0
+    assert not any(state.bad_steps.values())
     assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
 
 
