@@ -189,7 +189,7 @@ def _refusal(content: State, path: Path) -> str:
     if isinstance(inner, dict) and any(unwrapped(str(key)).startswith("l0.") for key in inner):
         return f"{path} is a face alignment network; give it by --wing, and a model by --model"
     if some := [name for name in NETWORKS if name in keys]:
-        missing = next((name for name in NETWORKS if name not in some or not isinstance(content[name], dict)), NETWORKS[0])
+        missing = next((name for name in NETWORKS if name not in some or not isinstance(content.get(name), dict)), NETWORKS[0])
         return f"{path} has no networks under {missing!r}; {NEEDED}"
     if (alone := kind(content)) or (alone := next(filter(None, map(kind, content.values())), "")):
         return f"{path} holds {ALONE[alone]} alone; {NEEDED}, each a state dict under its name in one file"

@@ -90,12 +90,12 @@ class ImageError(ValueError):
     """A picture that cannot be used; the sentence says why and what to do."""
 
 
-def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int = MAX_PIXELS) -> Image.Image:
+def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None = None) -> Image.Image:
     """A picture as upright RGB in sRGB; the first frame of an animation, transparency on white.
 
     source: a file's path, a `data:` URI, its bytes, an open file, or a picture in memory. One of more than KEPT_PIXELS is made
     smaller, a JPEG's while it is decoded. Nothing of its metadata is kept. ImageError for what is no picture in one of FORMATS, a
-    broken file, more than `most` pixels (for some formats MAX_PIXELS_OF), or a side under 32 px.
+    broken file, more than `most` pixels, by default MAX_PIXELS (for some formats MAX_PIXELS_OF), or a side under 32 px.
     """
     if isinstance(source, Image.Image):
         return _upright_srgb(_checked(source, most))
@@ -171,11 +171,12 @@ def _what(file: str | Path | BinaryIO) -> str:
     return f"is not a picture that can be read; use {NAMES}"
 
 
-def _checked(image: Image.Image, most: int) -> Image.Image:
+def _checked(image: Image.Image, most: int | None) -> Image.Image:
     width, height = image.size
+    most = MAX_PIXELS if most is None else most
     of_format = MAX_PIXELS_OF.get(image.format or "", most)
-    if width * height > (most := min(most, of_format)):
-        kind = f" of a {image.format}" if most == of_format < MAX_PIXELS else ""
+    kind, most = (f" of a {image.format}", of_format) if of_format < most else ("", most)
+    if width * height > most:
         raise ImageError(
             f"the picture has {width * height / 1e6:.0f} megapixels; at most {most // 10**6}{kind} are taken, make it smaller first"
         )

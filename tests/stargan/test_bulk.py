@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,25 @@ def test_grid_shows_sources_down_and_styles_across(job: bulk.Job, sources: Path,
     monkeypatch.setattr(bulk, "GRID", 1)
     small = bulk.grid(job, found, heads)
     assert small is not None and small.size == (128, 128)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    bulk.own_gpu(0, 1)
+    bulk.own_gpu(1, 2)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    bulk.own_gpu(2, 4)
+    assert taken == [1, 0], "one alone takes what it is given"
+
+
+def test_all_faces_that_are_there_are_known(job: bulk.Job) -> None:
+    job = replace(job, face="all")
+    job.out.mkdir()
+    for face in (1, 2, 3):
+        for path in job.targets("a", face).values():
+            path.touch()
+    assert {path.name for path in job.everything("a")} == {f"a-face-{face}--seed-{n}.png" for face in (1, 2, 3) for n in (1, 2)}

@@ -229,3 +229,11 @@ def test_a_way_through_styles() -> None:
     styles = torch.tensor([[0.0], [1.0], [3.0]])
     assert [clip.along(styles, share).item() for share in (0, 0.25, 0.5, 0.75, 1)] == [0, 0.5, 1, 2, 3]
     assert clip.along(styles[:1], 0.7).item() == 0
+
+
+def test_a_clip_that_is_stopped_before_a_face_was_seen_says_so(translator: Translator, tmp_path: Path) -> None:
+    video.write(tmp_path / "late.mp4", moving(6, range(4)), FPS)
+    late, out = clips.opened(tmp_path / "late.mp4"), tmp_path / "out.mp4"
+    with pytest.raises(AlignError, match="it was stopped before a face was seen"):
+        clip.translate(translator, late, out, torch.zeros(1, 64), watch=lambda i, _: i < 2)
+    assert not (tmp_path / "out.mp4").exists()

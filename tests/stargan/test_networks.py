@@ -127,3 +127,9 @@ def test_a_generator_of_subsampled_chroma_has_no_weights_of_its_own_for_it() -> 
 def test_impossible_configurations_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ModelConfig(**wrong)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b", "..", " ", "", "line\nbreak", 101 * "x"])
+def test_a_domain_is_called_as_a_file_can_be(name: str) -> None:
+    with pytest.raises(ValueError, match="a domain cannot be called"):
+        ModelConfig(domains=("man", name))

@@ -87,3 +87,9 @@ def test_several_write_one_file_at_once(tmp_path: Path) -> None:
     finally:
         threading.excepthook = before
     assert not failed and os.listdir(tmp_path) == ["a"]
+
+
+def test_what_others_have_begun_is_not_swept(tmp_path: Path) -> None:
+    (tmp_path / ".a-download.part").write_text("of another program")
+    sweep(tmp_path)
+    assert (tmp_path / ".a-download.part").exists()

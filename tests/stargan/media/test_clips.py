@@ -168,3 +168,16 @@ def test_pixels_are_made_square_before_the_clip_is_turned(tmp_path: Path) -> Non
     assert frame.size == (taken.width, taken.height) == (64, 128)
     # As Image.rotate turns: left goes down.
     assert np.asarray(frame)[:60].mean() < 50 and np.asarray(frame)[68:].mean() > 200
+
+
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mkv"), "w", metadata_encoding="latin-1") as file:
+        file.metadata["title"] = "Geburtstag à la carte"
+        stream = file.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(10):
+            file.mux(stream.encode(av.VideoFrame.from_image(shade(DARK))))
+        file.mux(stream.encode())
+    assert b"Geburtstag \xe0" in (tmp_path / "clip.mkv").read_bytes()
+    clip = clips.opened(tmp_path / "clip.mkv")
+    assert len(list(clip.read())) == clip.frames == 10 and not list(clips.sound(clip, 1))

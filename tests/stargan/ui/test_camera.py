@@ -57,6 +57,7 @@ def test_without_a_face_it_says_so(library: Library, told: dict[str, Any]) -> No
         ({"picture": "data:image/jpeg;base64,!!!"}, "came broken"),
         ({"picture": "https://example.org/picture.jpg"}, "no small JPEG"),
         ({"picture": None}, "no small JPEG"),
+        ({"picture": jpeg(Image.new("L", (4000, 3000)))}, "12 megapixels; at most 2 are taken"),
         ({"a": [0.0]}, "none of this model's"),
         ({"b": [float("nan")] * 64}, "none of this model's"),
         ({"a": "text"}, "without styles"),

@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
+from stargan.faces.find import Face
+from stargan.faces.frame import mean_landmarks
 from stargan.faces.masks import PARTS
 from stargan.model import build
 from stargan.networks import ModelConfig
@@ -94,3 +96,12 @@ def test_a_camera_says_what_its_styles_wait_for(studio: Studio) -> None:
     ready, waiting = (live.steer(number=number) for number in range(2))
     assert len(ready["a"]) == 64 and ready["model"] == "small"
     assert waiting == {"said": "Drop a reference for style B."}
+
+
+def test_the_face_in_the_square_is_known_among_faces_found_anew(tmp_path: Path) -> None:
+    Image.new("RGB", (320, 160)).save(tmp_path / "two.png")
+    places = [mean_landmarks() * 100 + [40 + 150 * i, 20] for i in range(2)]
+    found = SimpleNamespace(faces=lambda content: [Face(points + 0.4) for points in places])
+    square = SourceSquare(Image.new("RGB", (64, 64)), (), Face(places[1]))
+    offered = Source.offer(cast(Any, found), SourceChoice(str(tmp_path / "two.png")), square)
+    assert len(offered["tiles"]) == 2 and offered["chosen"] == 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
 
 from stargan import zoo
 from stargan.files import checkpoint
-from stargan.model import build
+from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
+from stargan.ui import studio
 from stargan.ui.library import Library
 
 
@@ -36,3 +39,59 @@ def test_another_model_leaves_the_number_of_threads_as_it_is(tmp_path: Path, mon
     with ThreadPoolExecutor(1) as other:
         other.submit(library.get, "second").result()
     assert asked == [0, measured] and torch.get_num_threads() == measured
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Models by name, as the library finds them."""
+    shape = ModelConfig(image_size=64, domains=("a", "b"), w_hpf=0, base_channels=4, max_channels=8, hidden_dim=16)
+    found = {name: tmp_path / f"{name}.safetensors" for name in "abcde"}
+    for path in found.values():
+        checkpoint.save(build(shape), path)
+    monkeypatch.setattr(zoo, "available", lambda: found)
+    return found
+
+
+def test_who_wants_a_model_does_not_wait_for_another(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, times = Event(), Event(), []
+
+    def load(name: str) -> Model:
+        times.append(name)
+        if name == "b":
+            begun.set()
+            assert go_on.wait(60)
+        return checkpoint.load(files[name])
+
+    monkeypatch.setattr(zoo, "load", load)
+    library = Library("a", compiled=False)
+    with ThreadPoolExecutor(2) as visitors:
+        waiting = [visitors.submit(library.get, "b") for _ in range(2)]
+        assert begun.wait(60)
+        assert library.get("a") and not any(one.done() for one in waiting)
+        go_on.set()
+        assert waiting[0].result() is waiting[1].result() and times == ["a", "b"], "it is loaded once for both"
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library("a", compiled=False)
+    with monkeypatch.context() as broken, pytest.raises(zoo.ZooError, match="no network"):
+
+        def load(name: str) -> Model:
+            raise zoo.ZooError("no network")
+
+        broken.setattr(zoo, "load", load)
+        library.get("b")
+    assert library.get("b").domains == ("a", "b")
+
+
+def test_a_model_that_is_let_go_is_not_compiled_any_more(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(studio, "COMPILE_AFTER", 1.0)
+    monkeypatch.setattr(Translator, "compile", lambda self: compiled.append(self.model.name))
+    library = Library("a")
+    kept = {name: library.get(name).model.name for name in "abcde"}
+    deadline = time.monotonic() + 30
+    while len(compiled) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.5)
+    assert set(compiled) == {kept[name] for name in "cde"}, "those that are kept, and no others"

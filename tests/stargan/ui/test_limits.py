@@ -74,3 +74,12 @@ def test_a_camera_on_a_space_is_stopped_after_two_minutes(monkeypatch: pytest.Mo
     assert (settings([]).live, MOST_CAMERAS) == (0, 6)
     monkeypatch.setenv("SPACE_ID", "user/name")
     assert settings([]).live == 120
+
+
+def test_no_more_paths_are_looked_up_than_a_page_names(tmp_path: Path) -> None:
+    async def done(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("done")
+
+    client = TestClient(own.Own(Starlette(routes=[Route("/", done, methods=["POST"])]), tmp_path))
+    assert client.post("/", json={"data": ["a/b"] * own.MOST_PATHS, "words": ["words"] * 5000}).text == "done"
+    assert client.post("/", json={"data": ["a/b"] * (own.MOST_PATHS + 1)}).status_code == 413

@@ -64,3 +64,18 @@ def test_a_file_is_read_again_where_it_has_changed(tmp_path: Path, monkeypatch: 
     path.unlink()
     with pytest.raises(ValueError, match="has been deleted from the page meanwhile"):
         studio.prepare(source)
+
+
+def test_the_way_back_keeps_as_much_as_the_way_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio, kept = small(), []
+    encode = studio.encode_square
+
+    def noted(square: Any, keep: Keep) -> Any:
+        kept.append(keep)
+        return encode(square, keep)
+
+    monkeypatch.setattr(studio, "encode_square", noted)
+    portrait(1).save(tmp_path / "source.png")
+    source, keep = SourceChoice(str(tmp_path / "source.png"), aligned=False), Keep(True, {"eyes": 0.0})
+    studio.reconstruct(source, portrait(2), "a", keep)
+    assert kept == [keep]

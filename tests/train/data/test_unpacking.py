@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from material import portrait
 from PIL import Image
 from test_prepare import files
@@ -138,3 +142,68 @@ def test_hostile_uploads_are_refused_before_anything_is_unpacked(tmp_path: Path,
     with pytest.raises(PrepareError, match="needs 2 pictures to train and 2 for val"):
         own.folder(archived(tmp_path / "few.zip", {"cat/1.jpg": good}), out, 48)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["deflate", "bzip2", "lzma"])
+def test_one_broken_member_costs_itself_alone(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        for i in range(6):
+            archive.writestr(f"cat/{i}.jpg", jpeg(tmp_path, i))
+    spoil(tmp_path / "a.zip", "cat/1.jpg")
+    report = own.folder(tmp_path / "a.zip", tmp_path / "out", 48)
+    assert report.written == 5 and "cat/1.jpg: is broken in the archive" in report.skipped[0]
+
+
+def spoil(path: Path, name: str) -> None:
+    """Breaks a member of an archive in its middle."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name)
+    content = bytearray(path.read_bytes())
+    middle = member.header_offset + 30 + len(name) + member.compress_size // 2
+    end = middle + min(24, member.compress_size // 4)
+    content[middle:end] = bytes(byte ^ 0x5A for byte in content[middle:end])
+    path.write_bytes(content)
+
+
+def test_a_table_that_is_broken_or_packed_in_an_unknown_way_is_said(tmp_path: Path) -> None:
+    table = "file,label\n" + "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(8))
+    members = {f"{i}.jpg": jpeg(tmp_path, i) for i in range(8)} | {"labels.csv": table.encode()}
+    assert own.folder(archived(tmp_path / "good.zip", members), tmp_path / "out", 48).written == 8
+    spoil(archived(tmp_path / "bad.zip", members), "labels.csv")
+    with pytest.raises(PrepareError, match=r"labels\.csv is broken in the archive"):
+        own.folder(tmp_path / "bad.zip", tmp_path / "other", 48)
+    content = bytearray(archived(tmp_path / "new.zip", members).read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 6] = 99  # the version that its last member needs
+    (tmp_path / "new.zip").write_bytes(content)
+    with pytest.raises(PrepareError, match=r"new\.zip is broken, or cut off"):
+        own.folder(tmp_path / "new.zip", tmp_path / "other", 48)
+
+
+def test_headers_of_tar_archives_take_no_more_memory_than_they_should(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 40 * 2**20
+    with gzip.open(tmp_path / "bomb.tar.gz", "wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(41):
+            file.write(bytes(2**20))
+    tracemalloc.start()
+    with pytest.raises(PrepareError, match=r"bomb\.tar\.gz"):
+        own.folder(tmp_path / "bomb.tar.gz", tmp_path / "out", 48)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * 2**20
+
+
+def test_what_fails_leaves_nothing_where_that_is_wished_and_nothing_of_others_goes(tmp_path: Path) -> None:
+    good, out = {f"cat/{i}.jpg": jpeg(tmp_path, i) for i in range(6)}, tmp_path / "out"
+    bad = {f"cat/{i}.jpg": b"no picture" for i in range(6)}
+    for undo in (True, False):
+        with pytest.raises(PrepareError, match="cat has 0 pictures left"):
+            own.folder(archived(tmp_path / "bad.zip", bad), out, 48, undo=undo)
+        assert out.exists() != undo
+    own.folder(archived(tmp_path / "good.zip", good), out, 48, undo=True)
+    with FileLock(out / ".lock"), pytest.raises(PrepareError, match="being prepared already"):
+        own.folder(tmp_path / "good.zip", out, 48, undo=True)
+    with pytest.raises(PrepareError, match="would not be made from this source"):
+        own.folder(archived(tmp_path / "other.zip", {f"dog/{i}.jpg": good["cat/1.jpg"] for i in range(6)}), out, 48, undo=True)
+    assert len(list(out.rglob("*.png"))) == 6

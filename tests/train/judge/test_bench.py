@@ -161,3 +161,9 @@ def test_the_table_of_training() -> None:
     assert rows["paper's code"][2] == "1.00" and rows["paper's code"][4] == "1.00"
     seconds = [float(rows[name][0]) for name in ("paper's code", "this run")]
     assert float(rows["this run"][2]) == pytest.approx(seconds[0] / seconds[1], rel=0.1)
+
+
+def test_a_model_beside_the_caller_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tiny(), tmp_path / "mine.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert bench._fresh("fast", "mine.safetensors")["first"] > 0

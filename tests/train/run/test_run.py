@@ -154,6 +154,17 @@ def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: P
     assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
 
 
+def test_a_generator_that_cannot_learn_stops_the_run(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = data.load(picture_folder, "train", 80, tmp_path)
+    state = State(settings(picture_folder, tmp_path), None)
+    monkeypatch.setattr(losses, "cycle", lambda source, back: (back - source).abs().mean() * float("nan"))
+    with pytest.raises(config.TrainingError, match="gradients of generator.* not been finite 10 times in a row"):
+        for i in range(30):  # the discriminator learns all the while
+            iterate(state, sample_batch(state.config, pictures, i))
+
+
 @pytest.mark.slow
 def test_a_run_that_diverges_stops_with_a_sentence_and_its_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
     loop.fit(settings(picture_folder, tmp_path, iterations=2))

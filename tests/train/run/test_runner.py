@@ -9,9 +9,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
+from material import portrait
 
 from stargan import zoo
 from stargan.files import checkpoint
@@ -141,3 +143,18 @@ def test_a_log_of_several_calls_is_read_as_one_run(tmp_path: Path) -> None:
     assert [(line["iteration"], line["seconds"]) for line in found] == [(5, 10.0), *told[3:]]
     assert log.rate(found) == pytest.approx(10 / 4)
     assert log.rate(found[:1]) is None and log.read(tmp_path / "none") == []
+
+
+def test_names_in_any_letters_come_to_the_run(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "Bilder 😀 ü"
+    for split in ("train", "val"):
+        for domain in ("😀", "ü"):
+            (folder / split / domain).mkdir(parents=True)
+            for i in range(2):
+                portrait(i, 64).save(folder / split / domain / f"{i}.png")
+    started = SimpleNamespace(pid=os.getpid(), poll=lambda: 0)
+    monkeypatch.setattr("train.run.runner.subprocess.Popen", lambda *arguments, **options: started)
+    monkeypatch.setattr("train.run.runner.PRIORITY", 0)
+    settings = runner.settings("mine", folder, **TINY)
+    runner.start(settings)
+    assert config.read(runner.runs / "mine" / "config.json") == settings
