@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    path = target(options.out)
+    path = target(options.out, [options.source])
     from stargan.media import images
 
     (cut,) = squares(images.read(Path(options.source)), options.size, options.source, options.aligner or "fan-68", options.face)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,8 +175,8 @@ def squares(
     return cut
 
 
-def target(out: str, extensions: Collection[str] = tuple(FORMATS)) -> Path:
-    """The file to write, checked before any work is done."""
+def target(out: str, inputs: Iterable[str | None], extensions: Collection[str] = tuple(FORMATS)) -> Path:
+    """The file to write, checked before any work is done. inputs: files that it must not take the place of."""
     path = Path(out)
     if path.suffix.lower() not in extensions:
         raise CommandError(f"{out} has no known extension; end it in {', '.join(extensions)}")
@@ -183,6 +184,8 @@ def target(out: str, extensions: Collection[str] = tuple(FORMATS)) -> Path:
         raise CommandError(f"the folder {path.parent} does not exist; make it or write elsewhere")
     if path.is_dir():
         raise CommandError(f"{out} is a folder; give the name of a file")
+    if path.exists() and any(os.path.exists(given) and path.samefile(given) for given in inputs if given is not None):
+        raise CommandError(f"{out} is what it is to be made of, and would be lost; give another name")
     return path
 
 

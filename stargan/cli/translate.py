@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _translate_one(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    path = target(options.out)
+    path = target(options.out, [*options.source, *(options.reference or ())])
     from stargan import styles
     from stargan.faces.squares import put_back
     from stargan.media import images

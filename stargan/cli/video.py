@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    out = target(options.out, (".mp4",))
+    out = target(options.out, [options.clip], (".mp4",))
     if (options.source is None) == (options.clip is None):
         raise CommandError("give a picture, or a clip with --from")
     if options.psi is not None and not any(map(_is_seed, options.styles)):

@@ -13,7 +13,7 @@ from stargan.ui.events import QUIET, always_last
 from stargan.ui.library import Library
 from stargan.ui.pictures import UNCHECKED
 from stargan.ui.studio import Studio
-from stargan.ui.words import plain
+from stargan.ui.words import plain, sentence
 
 HOW = """
 ### How it works
@@ -102,4 +102,11 @@ def tab(library: Library, model: gr.Dropdown, keep: float) -> None:
             f"{keep:g} minutes. Nothing about them is logged. What is uploaded on the Train tab is kept, until somebody removes it "
             "on that machine."
         )
-    always_last(model.change, lambda name: _text(library.get(name)), model, text, **QUIET, **UNCHECKED)
+
+    def show(name: str) -> str:
+        try:
+            return _text(library.get(name))
+        except ValueError as error:
+            return sentence(error)
+
+    always_last(model.change, show, model, text, **QUIET, **UNCHECKED)

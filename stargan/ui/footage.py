@@ -64,15 +64,17 @@ class Footage:
 
     def wire(self) -> None:
         own = {"clip_file": self.source, "way": self.way, "whole": self.whole, "job": self.job}
-        self.view.gathered.before(
-            self.make.click, self.run, inputs_kwargs=own | self.view.inputs, outputs=[self.made, self.status],
+
+        def tell(stopped: bool, job: Job) -> None:
+            job.stopped = stopped
+
+        # At once, so that it holds for a clip that still waits for others, too.
+        begun = self.view.gathered.before(self.make.click, functools.partial(tell, False), inputs=self.job, queue=False, **QUIET)
+        begun.then(
+            self.run, inputs_kwargs=own | self.view.inputs, outputs=[self.made, self.status],
             api_visibility="private", show_progress_on=self.status, **UNCHECKED, **VIDEOS,
         )  # fmt: skip
-
-        def stop(job: Job) -> None:
-            job.stopped = True
-
-        self.stop.click(stop, self.job, **QUIET)
+        self.stop.click(functools.partial(tell, True), self.job, queue=False, **QUIET)
 
     def run(
         self, clip_file: dict[str, Any] | None, way: str, whole: bool, job: Job,
@@ -81,7 +83,6 @@ class Footage:
     ) -> tuple[Any, str]:  # fmt: skip
         """The clip in the style of the main view, or on the way from A to B."""
         scene = self.view.read(values)
-        job.stopped = False
         start = time.monotonic()
         written = 0
 

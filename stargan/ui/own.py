@@ -14,8 +14,10 @@ from urllib.parse import unquote, unquote_plus
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stargan.ui.folder import PREFIX
 
 COOKIE = "stargan-visitor"
 LONGEST = 4096  # characters of a path
@@ -24,6 +26,7 @@ MOST_PATHS = 1000  # texts of a request that may be paths, each of which is look
 MANY = 10_000  # files after which those that are gone are forgotten
 TOO_LARGE = "This is more than is taken at once; upload pictures as files."
 ANOTHERS = "This file is not there, or it is another visitor's."
+GONE = "The page was started anew meanwhile, and the pictures of before have gone. Drop them again."
 
 
 class Own:
@@ -38,6 +41,9 @@ class Own:
         another site's, where they keep cookies of this kind alone."""
         self.app, self.folder = app, folder.resolve()
         self._told = re.compile(re.escape(str(self.folder).encode()) + rb'/[^"\\<>?]*')
+        # Of earlier processes, which had folders beside this one.
+        mine, beside = re.escape(self.folder.name), re.escape(str(self.folder.parent / PREFIX))
+        self._before = re.compile(rf"^(?!.*/{mine}/){beside}[^/]*/")
         self._owners: dict[Path, set[str]] = {}
         self._many = MANY
         self._kind = "SameSite=None; Secure; Partitioned" if embedded else "SameSite=Lax"
@@ -52,14 +58,16 @@ class Own:
         if scope["method"] == "POST" and not headers.get("content-type", "").startswith("multipart/"):
             body = await _body(receive)
             if body is None:
-                return await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+                return await _refusal(TOO_LARGE, 413)(scope, receive, send)
             texts = await to_thread.run_sync(_texts, body)
             if texts is None:
-                return await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+                return await _refusal(TOO_LARGE, 413)(scope, receive, send)
+            if any(self._before.search(text) for text in texts):
+                return await _refusal(GONE, 410)(scope, receive, send)
             wanted, receive = [*wanted, *texts], _again(body, receive)
         # Not here: where a path leads has to be looked up on the disk.
         if not await to_thread.run_sync(lambda: all(self._may(visitor, text) for text in wanted)):
-            return await PlainTextResponse(ANOTHERS, 403)(scope, receive, send)
+            return await _refusal(ANOTHERS, 403)(scope, receive, send)
         tells, newcomer = False, secrets.token_urlsafe(24)
 
         async def told(message: Message) -> None:
@@ -105,6 +113,11 @@ class Own:
         if len(self._owners) > self._many:
             self._owners = {path: owners for path, owners in self._owners.items() if path.exists()}
             self._many = max(MANY, 2 * len(self._owners))
+
+
+def _refusal(sentence: str, status: int) -> JSONResponse:
+    """As Gradio's browsers and programs take a sentence."""
+    return JSONResponse({"detail": sentence}, status)
 
 
 def _visitor(headers: Headers) -> str:

@@ -1,4 +1,4 @@
-"""What lets a browser rest that shows a page which nobody uses."""
+"""What a page begins with: what lets a browser rest that shows a page which nobody uses, and what knows files by their names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stargan.ui.pictures import JS
 
 HEAD = b"<head>"
-SCRIPT = f"<script>\n{(JS / 'stopwatch.js').read_text()}</script>".encode()
+SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in ("stopwatch.js", "types.js")).encode()
 
 
 class Rest:
-    """ASGI middleware: pages begin with stopwatch.js, which has to be there before Gradio's programs are."""
+    """ASGI middleware: pages begin with these scripts, which have to be there before Gradio's programs are."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

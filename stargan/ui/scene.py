@@ -79,7 +79,9 @@ class Scene:
         for name, corner in zip(CORNERS, self.corners, strict=True):
             if not corner.lacks:
                 values[name] = _written(studio, corner, self.source.aligned)
-        values |= {"keep": f"{self.keep.masks:d}", "likeness": f"{self.keep.likeness:g}"}
+        if studio.has_masks:  # without, the switch is off because of the model
+            values["keep"] = f"{self.keep.masks:d}"
+        values["likeness"] = f"{self.keep.likeness:g}"
         values |= {part: f"{weight:g}" for part, weight in self.keep.parts.items() if weight != 1}
         return urlencode(values)
 
@@ -112,7 +114,9 @@ def _written(studio: Studio, corner: StyleChoice, aligned: bool) -> str:
 
 
 def _read(studio: Studio, text: str) -> StyleChoice:
-    domain, _, rest = text.rpartition(":")
+    domain, mark, rest = text.rpartition(":")
+    if not mark:
+        raise LinkError(f"the link's style is {text!r}; it has to be a domain and a seed, such as {studio.domains[0]}:7")
     if domain not in studio.domains:
         raise LinkError(f"the link's style is of the domain {domain!r}, which {studio.model.name} does not have")
     if rest.isdecimal():

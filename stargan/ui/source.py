@@ -122,11 +122,18 @@ class Source:
         """The example that was clicked."""
         if not 0 <= event.index < len(self.files):
             return gr.skip()
-        return str(self.files[event.index]), self.library.get(model).aligns, True
+        try:
+            aligned = self.library.get(model).aligns
+        except ValueError:
+            aligned = True  # the status says what is wrong with the model
+        return str(self.files[event.index]), aligned, True
 
     def change_model(self, model: str, wished: bool) -> Any:
         """The switch for another model: off for one that knows no faces, and for the next that does as it was wished."""
-        state = align_state(self.library.get(model))
+        try:
+            state = align_state(self.library.get(model))
+        except ValueError:
+            return gr.skip()  # the status says why
         return gr.update(**state | {"value": state["value"] and wished})
 
     @staticmethod

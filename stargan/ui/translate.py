@@ -290,9 +290,12 @@ class Translate:
         except ValueError as error:
             raise refusal(error) from None
 
-    def change_model(self, model: str, wished: bool, *domains: str) -> list[Any]:
+    def change_model(self, model: str, wished: bool, *domains: str) -> Any:
         """What another model offers; a domain that it has, too, stays chosen."""
-        studio = self.work.library.get(model)
+        try:
+            studio = self.work.library.get(model)
+        except ValueError:
+            return gr.skip()  # the status says why
         chosen = [another_model(studio, domain) for domain in domains]
         return [*chosen, gr.update(**domain_state(studio, studio.domains[0])), *KeepInput.offered(studio, wished)]
 

@@ -78,7 +78,7 @@ def test_nothing_of_what_is_no_picture_stays_in_a_reference(page: Any, tmp_path:
 def test_what_browsers_cannot_show_is_shown_in_every_box(page: Any, tmp_path: Path) -> None:
     settled(page)
     face = Image.fromarray(data.astronaut())
-    sides = {"portrait.tiff": 512, "portrait.heic": 500, "heic.jpg": 480}  # px, by which they are known
+    sides = {"portrait.tiff": 512, "IMG_1.HEIC": 500, "heic.jpg": 480}  # px, by which they are known
     for name, side in sides.items():
         face.resize((side, side)).save(tmp_path / name, "TIFF" if name.endswith("tiff") else "HEIF")
     for box in ("#source", "#reference-a"):

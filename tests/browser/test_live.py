@@ -92,8 +92,13 @@ def test_a_camera_that_is_refused_or_missing_or_vanishes_is_said(regular: Any, f
     page.close()
     page = live(filmed, address)
     more_frames(page, 1)
+    page.context.set_offline(True)  # for a moment, in which some frames get no answer
+    page.wait_for_timeout(1000)
+    page.context.set_offline(False)
+    more_frames(page, 1)
     page.evaluate("document.querySelector('#live video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
     page.get_by_text("The camera is gone").wait_for()
+    assert not page.locator("#live .made").is_visible(), "the last face stays for whoever comes next"
     page.get_by_role("button", name="Start the camera").click()
     more_frames(page, 1)
     page.close()

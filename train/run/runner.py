@@ -23,6 +23,7 @@ from train.config import ConfigError, TrainConfig, TrainingError
 from train.run.lock import trained_by
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+TAKEN = ("train", "val", "cache")  # beside data folders or runs
 PRIORITY = 10  # the page stays fluid
 
 
@@ -74,8 +75,10 @@ class Runner:
             raise ConfigError("the new model has no name yet; write one")
         if not NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be a run's name; write letters and digits, with - or _ between them, 41 at most")
-        if (places.weights() / name).exists():
-            raise ConfigError(f"{name} is a bundled model; give the run a name of its own")
+        if (places.weights() / name).exists() or name in zoo.downloadable():
+            raise ConfigError(f"{name} is another model's name; give the run a name of its own")
+        if name in TAKEN:
+            raise ConfigError(f"{name} is a folder of another kind here; give the run another name")
         if (self.runs / name / "config.json").exists():
             raise ConfigError(f"there is a run {name} already; continue it, or give this one another name")
 
@@ -96,8 +99,7 @@ class Runner:
     def start(self, settings: TrainConfig) -> None:
         """Starts or continues a run; TrainingError while another one is going on, and where its folder cannot be written to."""
         with self._lock, _writing(settings.folder):
-            if busy := self.busy():
-                raise TrainingError(f"{busy} is being trained; stop it first, or wait for it")
+            self.check_idle()
             folder = settings.folder
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "config.json"
@@ -132,6 +134,11 @@ class Runner:
     def busy(self) -> str | None:
         """The run that is going on or starting, in whatever process."""
         return next((name for name in self.names() if self._pid(name) is not None), None)
+
+    def check_idle(self) -> None:
+        """TrainingError while a run is going on."""
+        if busy := self.busy():
+            raise TrainingError(f"{busy} is being trained; stop it first, or wait for it")
 
     def progress(self, name: str) -> Progress:
         """How a run stands; TrainingError where there is none of that name."""

@@ -31,4 +31,4 @@ def tab(library: Library, opened: gr.Tab, folders: Path | None) -> None:
         with gr.Column(min_width=320):
             watch = Watch.build(runner)
     watch.wire(opened, form.iterations)
-    form.wire(watch)
+    form.wire(watch, opened)

@@ -11,7 +11,7 @@ import gradio as gr
 from stargan import zoo
 from stargan.ui.events import QUIET
 from stargan.ui.library import Library
-from stargan.ui.words import refusal
+from stargan.ui.words import plain, refusal
 from train.data import own
 from train.data.making import PrepareError
 from train.run.runner import Runner
@@ -93,7 +93,7 @@ class Form:
             aligned = gr.Checkbox(True, label="Align faces", info="Off: the pictures' central squares.", elem_id="train-align")
         return kind, dataset, upload, archive, aligned
 
-    def wire(self, watch: Watch) -> None:
+    def wire(self, watch: Watch, opened: gr.Tab) -> None:
         """A run that is started is the one that is watched."""
         asked = [
             self.name, self.kind, self.dataset, self.archive, self.aligned, self.start_from, self.size, self.width, self.masks,
@@ -103,7 +103,8 @@ class Form:
             self.start.click, self.begin, asked, watch.run, api_visibility="private", show_progress_on=self.under_way
         )
         started.then(**watch.look(), **QUIET)
-        gr.on([self.dataset.focus, self.start_from.focus], self.refresh, None, [self.dataset, self.start_from], **QUIET)
+        choices = [self.dataset, self.start_from]
+        gr.on([opened.select, *(box.focus for box in choices)], self.refresh, self.dataset, choices, **QUIET)
         self.kind.change(
             lambda kind: (gr.update(visible=kind == FOLDER), gr.update(visible=kind == ZIP)),
             self.kind,
@@ -112,10 +113,11 @@ class Form:
         )
         self.start_from.change(lambda model: gr.update(visible=model == NOTHING), self.start_from, self.shape, **QUIET)
 
-    def refresh(self) -> Any:
+    def refresh(self, dataset: str | None) -> Any:
         """Data folders and models that there are by now."""
+        datasets = list(self.runner.datasets())
         models = [("Nothing", NOTHING), *((n, n) for n in self.library.names())]
-        return gr.update(choices=list(self.runner.datasets())), gr.update(choices=models)
+        return gr.update(choices=datasets, value=dataset or next(iter(datasets), None)), gr.update(choices=models)
 
     def begin(
         self, name: str, kind: str, dataset: str | None, archive: str | None, aligned: bool, start_from: str, size: int, width: int,
@@ -152,6 +154,9 @@ class Form:
         if archive is None:
             raise PrepareError("there is no zip file yet; drop one that has a folder of pictures for each domain")
         self.runner.check(name)
+        self.runner.check_idle()  # before what may take minutes
         out = self.runner.folders / name
-        own.folder(Path(archive), out, side, aligned, undo=True)
+        report = own.folder(Path(archive), out, side, aligned, undo=True)
+        left = f", {len(report.skipped)} left out, such as {report.skipped[0]}" if report.skipped else ""
+        gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}"), title="")
         return out

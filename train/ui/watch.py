@@ -44,7 +44,7 @@ class Watch:
 
     @classmethod
     def build(cls, runner: Runner) -> Watch:
-        run = gr.Dropdown(runner.names(), value=_newest(runner), label="Run", elem_id="train-run")
+        run = gr.Dropdown(runner.names(), value=None, label="Run", elem_id="train-run")
         state = gr.HTML("", elem_id="train-state")
         with gr.Row():
             stop = gr.Button("Stop (saves)", variant="stop", elem_id="train-stop", interactive=False)
@@ -66,10 +66,13 @@ class Watch:
         return cls(runner, run, state, stop, resume, plot, sheet, gr.State(("", -1, "")), gr.Timer(EVERY))
 
     def wire(self, opened: gr.Tab, iterations: gr.Number) -> None:
-        """iterations: up to which a run is continued."""
+        """iterations: up to which a run is continued, where somebody has written there."""
+        written = gr.State(False)
+        iterations.input(lambda: True, None, written, **QUIET)
+        opened.select(self.refresh, self.run, self.run, **QUIET)
         gr.on([opened.select, self.timer.tick, self.run.change], **self.look(), **QUIET)
         self.stop.click(self.end, self.run, api_visibility="private").then(**self.look(), **QUIET)
-        self.resume.click(self.go_on, [self.run, iterations], api_visibility="private").then(**self.look(), **QUIET)
+        self.resume.click(self.go_on, [self.run, iterations, written], api_visibility="private").then(**self.look(), **QUIET)
         self.run.focus(self.refresh, self.run, self.run, **QUIET)
 
     def look(self) -> dict[str, Any]:
@@ -82,7 +85,9 @@ class Watch:
         try:
             now = self.runner.progress(name or "")
         except ValueError:
-            return "<p>No run yet.</p>", gr.skip(), gr.skip(), gr.skip(), gr.skip(), shown
+            words = f"{html.escape(name)} is no longer there." if name else "No run yet."
+            off = gr.update(interactive=False)
+            return f"<p>{words}</p>", off, off, *([None, None] if shown[0] else [gr.skip()] * 2), ("", -1, "")
         going = now.state in ("starting", "running")
         drawn = name, now.iteration, str(now.sheet)
         curves = _plot(now) if drawn[:2] != shown[:2] else gr.skip()
@@ -95,9 +100,12 @@ class Watch:
         except ValueError as error:
             raise refusal(error) from None
 
-    def go_on(self, name: str | None, iterations: float | None) -> None:
+    def go_on(self, name: str | None, iterations: float | None, written: bool) -> None:
+        """To as many iterations as somebody has written down, otherwise to those that the run was to have."""
         try:
-            self.runner.resume(name or "", int(iterations or 0))
+            now = self.runner.progress(name or "")
+            own = now.iterations if now.iteration < now.iterations and not written else None
+            self.runner.resume(name or "", own or int(iterations or 0))
         except ValueError as error:
             raise refusal(error) from None
 
@@ -106,7 +114,7 @@ class Watch:
 
 
 def _newest(runner: Runner) -> str | None:
-    return next(iter(runner.names()), None)
+    return runner.busy() or next(iter(runner.names()), None)
 
 
 def _state(name: str | None, now: Progress) -> str:
@@ -141,7 +149,9 @@ def _plot(now: Progress) -> Any:
         return None
     # The first losses can be so large that nothing is seen of the others.
     later = [value for iteration, _, value in now.curves if 10 * iteration > now.iteration]
-    return gr.LinePlot(pd.DataFrame(now.curves, columns=["iteration", "loss", "value"]), y_lim=[0, 1.1 * max(later)])
+    # Cut here, as Gradio (6.31) draws the points of before where limits come with new ones.
+    rows = [(iteration, loss, min(value, 1.1 * max(later))) for iteration, loss, value in now.curves]
+    return pd.DataFrame(rows, columns=["iteration", "loss", "value"])
 
 
 def _opened(path: Path | None) -> Image.Image | None:

@@ -23,6 +23,7 @@ function end(text) {
   running.stream.getTracks().forEach(track => track.stop());
   running = null;
   video.srcObject = null;
+  made.hidden = true; // whoever starts next is somebody else
   start.disabled = false;
   stop.disabled = true;
   say(text);
@@ -72,6 +73,7 @@ async function translate(run) {
   while (running === run) {
     if (props.value?.said) say(props.value.said);
     if (!video.videoWidth || document.hidden || !element.checkVisibility() || !props.value?.model) {
+      run.shown.length = run.delays.length = 0; // a pause is not slowness
       await wait(100);
       continue;
     }
@@ -81,6 +83,7 @@ async function translate(run) {
       const options = { visitor: run.visitor, x: Number(between.value), whole: whole.checked };
       if (!like.hidden) options.likeness = Number(likeness.value);
       reply = await server.live_frame({ ...props.value, ...options, picture: frame() });
+      if (!reply) throw new Error(); // as Gradio gives for what it could not ask (6.31)
       failures = 0;
     } catch {
       if (++failures === 5) end("The page does not answer. Reload it, then start again.");

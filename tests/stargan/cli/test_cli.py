@@ -69,6 +69,8 @@ SEED = ("--domain", "man", "--seed", "1")
         (SEED, {"out": "out.gif"}, ["out.gif", ".png"]),
         (SEED, {"out": "out"}, [".png"]),
         (SEED, {"out": "missing/out.png"}, ["missing"]),
+        (SEED, {"out": "./source.png"}, ["source.png is what it is to be made of", "another name"]),
+        (("--domain", "man", "--reference", "reference.png"), {"out": "reference.png"}, ["reference.png is what it is"]),
         ((*SEED, "--model", "nothing"), {}, ["nothing"]),
         ((*SEED, "--model", ""), {}, ["no model"]),
         ((*SEED, "--model", "source.png"), {}, ["source.png"]),

@@ -65,7 +65,7 @@ def test_no_more_is_taken_of_what_is_too_large(tmp_path: Path, monkeypatch: pyte
     client = TestClient(own.Own(Starlette(routes=[Route("/", size, methods=["POST"])]), tmp_path))
     assert client.post("/", content=bytes(2**20)).text == str(2**20)
     refused = client.post("/", content=bytes(2**20 + 1))
-    assert refused.status_code == 413 and refused.text == own.TOO_LARGE
+    assert refused.status_code == 413 and refused.json() == {"detail": own.TOO_LARGE}
 
 
 def test_a_camera_on_a_space_is_stopped_after_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

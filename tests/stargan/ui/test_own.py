@@ -139,3 +139,15 @@ def test_inside_another_site_the_cookie_is_of_a_kind_that_is_kept(folder: Path) 
     for embedded, wanted in ((True, "SameSite=None; Secure; Partitioned"), (False, "SameSite=Lax")):
         client = TestClient(own.Own(Starlette(routes=[Route("/", page)]), folder, embedded))
         assert client.get("/").headers["set-cookie"].endswith(f"HttpOnly; {wanted}")
+
+
+def test_it_is_said_that_pictures_of_an_earlier_page_have_gone(tmp_path: Path) -> None:
+    async def done(request: Request) -> Response:
+        return JSONResponse("done")
+
+    (tmp_path / "stargan-new").mkdir()
+    client = TestClient(own.Own(Starlette(routes=[Route("/", done, methods=["POST"])]), tmp_path / "stargan-new"))
+    earlier = client.post("/", json={"data": [{"path": str(tmp_path / "stargan-old" / "0a1b" / "me.png")}]})
+    assert (earlier.status_code, earlier.json()) == (410, {"detail": own.GONE})
+    assert client.post("/", json={"data": [{"path": str(tmp_path / "stargan-new" / "0a1b" / "me.png")}]}).status_code == 403
+    assert client.post("/", json={"data": [str(tmp_path / "elsewhere" / "me.png")]}).json() == "done"

@@ -10,7 +10,7 @@ import pytest
 from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.ui.scene import LinkError, Scene
-from stargan.ui.studio import MOST_SEED, SEED, SourceChoice, Studio, StyleChoice
+from stargan.ui.studio import MOST_SEED, SEED, Keep, SourceChoice, Studio, StyleChoice
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +41,13 @@ def test_a_link_to_another_seed_is_refused(studio: Studio, seed: str) -> None:
 def test_such_a_seed_gives_no_style(studio: Studio, seed: float) -> None:
     with pytest.raises(ValueError, match="the seed is .*; it has to be a whole number from 0 to"):
         studio.style(StyleChoice("man", SEED, seed))
+
+
+def test_a_link_by_a_model_without_masks_says_nothing_of_them(studio: Studio) -> None:
+    link = dict(parse_qsl(replace(SCENE, keep=Keep(False)).query(studio)))
+    assert "keep" not in link and SCENE.linked(studio, link).keep.masks
+
+
+def test_a_style_without_a_number_is_no_style(studio: Studio) -> None:
+    with pytest.raises(LinkError, match="the link's style is 'man'; it has to be a domain and a seed, such as man:7"):
+        SCENE.linked(studio, {"a": "man"})

@@ -90,7 +90,9 @@ def test_a_run_that_fails_says_why(runner: Runner, picture_folder: Path, tmp_pat
 
 
 def test_names_that_cannot_be_used(runner: Runner, picture_folder: Path) -> None:
-    for name, words in {"": "no name yet", "../up": "cannot be", ".hidden": "cannot be", zoo.DEFAULT: "bundled"}.items():
+    refused = {"": "no name yet", "../up": "cannot be", ".hidden": "cannot be", zoo.DEFAULT: "another model's name"}
+    refused |= {"afhq-256": "another model's name", "cache": "a folder of another kind", "train": "a folder of another kind"}
+    for name, words in refused.items():
         with pytest.raises(config.ConfigError, match=words):
             runner.settings(name, picture_folder)
     with pytest.raises(TrainingError, match=r"there is no run '\.\./\.\.'"):
