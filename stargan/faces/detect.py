@@ -81,9 +81,7 @@ def detect(rgb: np.ndarray, least: float = LEAST) -> list[Detection]:
     DetectorUnavailable where the package of the weights is missing.
     """
     height, width = rgb.shape[:2]
-    wanted = SEEN / least
-    # A picture of a face from brow to chin may need to be made smaller than FIRST_LOOK: nothing is made larger, though.
-    scale = min(1.0, wanted if least < SEEN else 1.0, (FIRST_LOOK / (height * width)) ** 0.5)
+    scale = min(1.0, (FIRST_LOOK / (height * width)) ** 0.5)  # nothing is made larger
     found: list[Detection] = []
     while True:
         found = _best([*found, *_look(rgb, scale)])

@@ -30,6 +30,8 @@ def whole(path: Path | str) -> Iterator[Path]:
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
+            if fcntl is None:
+                held.close()  # Windows moves no open file
             os.replace(partial, target)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -38,13 +40,14 @@ def whole(path: Path | str) -> Iterator[Path]:
 
 def _partial(target: Path) -> tuple[IO[bytes], Path]:
     """An empty file beside the target that no other process writes to until it is closed."""
-    usual = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
-    held = usual.open("ab")
-    # Whoever had it may have put it into its place since it was opened.
-    if hold(held) and _leads_to(usual, held):
-        held.truncate(0)
-        return held, usual
-    held.close()
+    if fcntl is not None:
+        usual = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
+        held = usual.open("ab")
+        # Whoever had it may have put it into its place since it was opened.
+        if hold(held) and _leads_to(usual, held):
+            held.truncate(0)
+            return held, usual
+        held.close()
     own = target.with_name(f".{secrets.token_hex(8)}.part")
     held = own.open("xb")
     hold(held)

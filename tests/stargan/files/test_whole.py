@@ -93,3 +93,17 @@ def test_what_others_have_begun_is_not_swept(tmp_path: Path) -> None:
     (tmp_path / ".a-download.part").write_text("of another program")
     sweep(tmp_path)
     assert (tmp_path / ".a-download.part").exists()
+
+
+def test_without_locks_nothing_is_left_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stargan.files.fcntl", None)
+    replace, closed = os.replace, []
+
+    def noted(partial: Path, target: Path) -> None:
+        closed.append(not any(os.path.samefile(partial, link) for link in Path("/proc/self/fd").iterdir() if link.exists()))
+        replace(partial, target)
+
+    monkeypatch.setattr(os, "replace", noted)
+    with whole(tmp_path / "file") as partial:
+        partial.write_text("whole")
+    assert os.listdir(tmp_path) == ["file"] and closed == [True], "an open file cannot be moved everywhere"
