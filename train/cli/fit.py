@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from stargan.cli.parsing import CommandError, names
 from train.cli.arguments import add_config, read_config
@@ -32,7 +33,11 @@ def run(options: argparse.Namespace) -> int:
     for option, key in (("--init-domains", "init_domains"), ("--wing", "init_wing")):
         if given[key] is not None and not settings.init_from:
             raise CommandError(f"{option} is about the model to start from, but there is none; name it by --init-from or init_from")
+    from stargan import zoo
     from train.run import loop
 
+    if settings.name in zoo.bundled():
+        file = settings.folder / "model.safetensors"
+        print(f"{settings.name} stays the bundled model's name; this run's is --model {file}, or give it a name", file=sys.stderr)
     loop.fit(settings, accept_changes=options.accept_changes)
     return 0

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from stargan import zoo
 from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
 from tests.processes import NOTHING, as_here, forked, ran
 from train import config, data
+from train.cli.main import main
 from train.run import loop
 from train.step.batch import sample_batch
 from train.step.state import State
@@ -119,3 +121,14 @@ def test_the_weight_of_diversity_falls_to_its_floor(picture_folder: Path, tmp_pa
     for state.iteration in (0, 5, 10, 50):
         found.append(state.lambda_ds)
     assert found == [2.0, 1.25, 0.5, 0.5]
+
+
+def test_a_run_of_a_bundled_models_name_says_where_its_own_model_lies(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "fit", lambda settings, **options: None)
+    (tmp_path / "c.yaml").write_text(f"runs: {tmp_path}\ndata: {picture_folder}\n")
+    for name in (zoo.DEFAULT, "mine"):
+        assert main(["fit", "--config", str(tmp_path / "c.yaml"), "--set", f"name={name}"]) == 0
+    told = capsys.readouterr().err
+    assert f"this run's is --model {tmp_path / zoo.DEFAULT / 'model.safetensors'}" in told and "mine" not in told
