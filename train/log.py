@@ -48,20 +48,21 @@ def _read(path: Path, written: int, size: int) -> list[dict[str, Any]]:
 
 
 def cut(path: Path, iteration: int) -> None:
-    """Takes back what a log tells past an iteration, and a last line that is half written."""
+    """Takes back what a log tells past an iteration, a last line that is half written, and what is no line of a log."""
     if not path.exists():
         return
-    text = path.read_text()
-    kept = [line for line in text.splitlines(keepends=True) if _until(line, iteration)]
-    if "".join(kept) != text:
+    # A machine that crashed may have left bytes that are no text.
+    content = path.read_bytes()
+    kept = b"".join(line for line in content.splitlines(keepends=True) if _until(line, iteration))
+    if kept != content:
         with whole(path) as partial:
-            partial.write_text("".join(kept))
+            partial.write_bytes(kept)
 
 
-def _until(line: str, iteration: int) -> bool:
+def _until(line: bytes, iteration: int) -> bool:
     try:
-        return line.endswith("\n") and json.loads(line)["iteration"] <= iteration
-    except (ValueError, KeyError, TypeError):
+        return line.endswith(b"\n") and json.loads(line)["iteration"] <= iteration
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -32,6 +32,9 @@ def test_a_log_is_cut_where_its_run_goes_on(tmp_path: Path) -> None:
     assert path.read_text() == lines(1), "a line without its end may be half a line"
     log.cut(path, 0)
     assert path.read_text() == ""
+    path.write_bytes(lines(1).encode() + b"\xff\xfe\x00\n" + b"\x80" * 9)
+    log.cut(path, 2)
+    assert path.read_text() == lines(1), "what a crash of the machine has left"
 
 
 def test_a_run_that_was_killed_stands_at_its_checkpoint(tmp_path: Path) -> None:
