@@ -71,7 +71,7 @@ class Records:
         # What a run that was killed had told past the checkpoint that is continued from is taken back.
         log.cut(folder / "log.jsonl", state.iteration)
         self.log = (folder / "log.jsonl").open("a")
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration + 1)
 
     def losses(self, found: dict[str, float]) -> None:
         """Once an iteration; written every `log_every`, for both kinds of guidance where they come in turn."""
