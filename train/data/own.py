@@ -117,7 +117,9 @@ def _make(
     # OpenCV's detector must not be shared by threads.
     with _alone(out, undo):
         report = make(jobs, out, "align" if aligner else "crop", layout.left, threads=1 if aligner else None)
-        if aligner is not None:
+        if aligner is None:
+            (out / framing.ALIGNED).unlink(missing_ok=True)
+        else:
             with whole(out / framing.ALIGNED) as partial:
                 partial.write_text(f"{aligner}\n", encoding="utf-8")
         for name, pictures in ranked.items():

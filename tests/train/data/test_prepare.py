@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data as samples
 
 from train import data
-from train.data import own, prepare
+from train.data import framing, own, prepare
 from train.data.making import PrepareError, Report
 
 
@@ -169,6 +169,13 @@ def test_faces_are_aligned_and_pictures_without_one_are_listed(tmp_path: Path) -
     aligned = np.asarray(Image.open(next(out.glob("val/people/*.png"))), np.float64)
     assert aligned.shape == (64, 64, 3)
     assert np.abs(aligned - np.asarray(face.resize((64, 64)))).mean() > 10
+
+
+def test_pictures_that_are_not_aligned_are_not_said_to_be(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / framing.ALIGNED).write_text("fan-68\n")
+    own.folder(source, tmp_path / "out", 32)
+    assert framing.aligner(tmp_path / "out") is None
 
 
 def test_too_few_pictures_are_named(source: Path, tmp_path: Path) -> None:
