@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Se
 
     The decoded pixels are kept under `cache` and mapped from there; they are decoded anew when a file was added, removed or
     changed. domains: the folders to take, in this order; by default all, by name. DataError for a folder that is missing,
-    a domain with fewer than two pictures, or pictures that cannot be read (all are named).
+    a domain with fewer than two pictures, pictures that cannot be read (all are named), or a cache that cannot be written to.
     """
     folder = Path(root) / split
     found = folders(folder)
@@ -124,9 +125,7 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         except ValueError as error:
             return f"{file}: {error}"
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent)
-    with whole(path) as partial:
+    with _kept(path) as partial:
         pixels = mapped(partial, (len(files), side, side, 3))
         broken = []
         with ThreadPoolExecutor() as pool:
@@ -138,6 +137,20 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         if broken:
             raise DataError("these pictures cannot be read; mend or remove them:\n  " + "\n  ".join(broken))
         pixels.flush()
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[Path]:
+    """Where to write a file of a cache; DataError where that cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        with whole(path) as partial:
+            yield partial
+    except OSError as error:
+        raise DataError(
+            f"{path.parent} cannot be written to ({error.strerror}); decoded pictures are kept there, so choose another place"
+        ) from None
 
 
 def mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
