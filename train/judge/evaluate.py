@@ -60,10 +60,11 @@ def evaluate(
     folders that lack a domain of the model.
 
     accuracy is the share that the classifier sees as the target domain. diversity is the mean distance between outputs of one
-    source, and `diversity_ratio` that over the same between real val pictures of the target domain. swd is the distance between
-    outputs and real train pictures, `swd_ratio` that over the distance between two halves of these (1 is as good as real; the
-    number of pictures is the same in both). cycle_l1 is the mean absolute error of the source translated forth and back, in [0,
-    2]; photographs cannot be translated back. landmark_error is over the inter-ocular distance, and of frontal photographs only.
+    source, and `diversity_ratio` that over the same between real val pictures of the target domain, None where these are all
+    alike. swd is the distance between outputs and real train pictures, `swd_ratio` that over the distance between two halves of
+    these (1 is as good as real; the number of pictures is the same in both). cycle_l1 is the mean absolute error of the source
+    translated forth and back, in [0, 2]; photographs cannot be translated back. landmark_error is over the inter-ocular distance,
+    and of frontal photographs only.
     The likeness of each kind is `likeness.summary` and spots `spots.strongest`, by domain, of photographs.
     """
     config = model.config
@@ -171,7 +172,8 @@ def _compare(
         row["accuracy_by_domain"] = {val.domains[d]: value for d, value in by_domain["accuracy"].items()}
         for name in ("diversity", "diversity_pixels"):
             if name in by_domain:
-                ratios = [value / real[name][d] for d, value in by_domain[name].items() if value is not None]
+                # Pictures of a domain that are all alike have no diversity to compare with.
+                ratios = [value / real[name][d] for d, value in by_domain[name].items() if value is not None and real[name][d]]
                 row[f"{name}_ratio"] = mean(ratios)
         row["swd"] = _by_side(swd[kind], swd["real"], ratio=False)
         row["swd_ratio"] = _by_side(swd[kind], swd["real"], ratio=True)
@@ -180,10 +182,10 @@ def _compare(
 
 
 def _by_side(found: Mapping[int, Mapping[int, float]], real: Mapping[int, Mapping[int, float]], ratio: bool) -> dict[str, float]:
-    """Averaged over domains, by side in px; as a ratio, of the averages."""
+    """Averaged over domains, by side in px; as a ratio, of the averages, where real pictures differ at all at that side."""
     averaged = {side: float(np.mean([found[d][side] for d in found])) for side in next(iter(found.values()))}
     base = {side: float(np.mean([real[d][side] for d in real])) for side in averaged}
-    return {str(side): value / base[side] if ratio else value for side, value in averaged.items()}
+    return {str(side): value / base[side] if ratio else value for side, value in averaged.items() if base[side] or not ratio}
 
 
 def _real(val: data.Pictures, judge: Classifier, place: torch.device, seed: int) -> dict[str, list[float]]:

@@ -15,14 +15,15 @@ from train.judge.translations import KINDS
 def score(result: Mapping[str, Any]) -> float:
     """One number to choose a checkpoint by, lower is better: the mean ratio of sliced Wasserstein distances over scales and kinds,
     over the accuracy, over the ratio of diversity and, where it was measured, over the share in which the person is found, as sharp
-    pictures of one face, of the wrong domain or of somebody else are no success."""
+    pictures of one face, of the wrong domain or of somebody else are no success. A ratio that there is none of counts as 1."""
     parts = []
     for kind in KINDS:
         row = result[kind]
-        good = max(row["accuracy"], 1e-3) * min(1.0, max(row.get("diversity_ratio", 1.0), 1e-3))
+        diversity, apart = row.get("diversity_ratio"), list(row["swd_ratio"].values())
+        good = max(row["accuracy"], 1e-3) * (1.0 if diversity is None else min(1.0, max(diversity, 1e-3)))
         if found := [each["top1"] for each in row.get("likeness", {}).values()]:
             good *= max(float(np.mean(found)), 1e-2)
-        parts.append(float(np.mean(list(row["swd_ratio"].values()))) / good)
+        parts.append((float(np.mean(apart)) if apart else 1.0) / good)
     return float(np.mean(parts))
 
 

@@ -118,11 +118,10 @@ class Records:
                 downloads=False,
                 seed=c.seed,
             )
-        except ValueError as error:
-            # A file that was changed meanwhile must not end a run of hours.
-            tqdm.write(f"iteration {iteration}: not evaluated ({error})")
+            score = table.score(found)
+        except Exception as error:  # A file that was changed meanwhile, or whatever else, must not end a run of hours.
+            tqdm.write(f"iteration {iteration}: not evaluated ({str(error) or type(error).__name__})")
             return
-        score = table.score(found)
         self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
         self.log.flush()
         self.board.add_scalar("score", score, iteration)

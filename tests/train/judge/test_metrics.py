@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 from pathlib import Path
 
@@ -182,6 +183,18 @@ def test_without_masks_no_landmark_error(two_colours: Path, tmp_path: Path) -> N
     found = evaluate.evaluate(model, two_colours, cache=tmp_path, outputs=1, limit=2, downloads=False, epochs=1)
     assert "landmark_error" not in found["latent"] and "diversity" not in found["latent"]
     assert "landmark" not in table.table(found) and "not measured" in table.table(found)
+
+
+def test_nothing_is_over_what_real_pictures_do_not_have(picture_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(picture_folder, tmp_path / "data")
+    for path in (tmp_path / "data" / "val").rglob("*.png"):
+        portrait(1).save(path)
+    for path in (tmp_path / "data" / "train").rglob("*.png"):
+        Image.new("RGB", (96, 96), "white").save(path)
+    found = evaluate.evaluate(tiny(), tmp_path / "data", cache=tmp_path, outputs=2, limit=2, downloads=False, epochs=1)
+    for kind in evaluate.KINDS:
+        assert found["real"]["diversity"] == 0 and found[kind]["diversity_ratio"] is None and found[kind]["swd_ratio"] == {}
+    assert table.score(found) > 0 and "| diversity, pixels, over real |  |  |  |" in table.table(found)
 
 
 @pytest.mark.slow

@@ -208,14 +208,18 @@ def test_other_errors_stay_what_they_are() -> None:
         raise RuntimeError("shapes do not fit")
 
 
-def test_a_file_that_breaks_meanwhile_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [data.DataError("x.png is broken"), ZeroDivisionError("division by zero"), MemoryError()])
+def test_an_evaluation_that_fails_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise data.DataError("x.png is broken")
+        raise error
 
     monkeypatch.setattr(evaluate, "evaluate", broken)
     monkeypatch.setattr(records.evaluate, "evaluate", broken)
     pictures(tmp_path / "data", "cold")
     assert run(tmp_path, "cold", iterations=2, evaluate_every=1).iteration == 2
+    assert f"iteration 1: not evaluated ({str(error) or 'MemoryError'})" in capsys.readouterr().out
 
 
 def test_settings_in_a_file_are_read_as_they_were_written(tmp_path: Path) -> None:
