@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 
 import stargan
 from stargan.files import checkpoint, whole
+from stargan.memory import NotEnoughMemory, enough_memory
 from stargan.networks import ModelConfig
 from train.config import ConfigError, TrainingError, from_mapping
 from train.run.start import FREE, take_over
@@ -21,7 +21,14 @@ from train.step.projected import ProjectedDiscriminator
 from train.step.state import State
 
 SWITCHES = {"free": "likeness", "projected": "lambda_proj"}  # settings that a run has a network of its own for
+MODEL = "model.safetensors"  # what a run has come to, in its folder
+WHOLE = ("networks", "averaged", "optimisers")  # by name, what a checkpoint has to hold
 BEFORE = "bf16"  # the precision of runs that did not write it down: it was the default
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Those of a run, the newest last."""
+    return sorted(folder.glob("checkpoint-*.pt"))
 
 
 def save(state: State, folder: Path) -> Path:
@@ -39,13 +46,13 @@ def save(state: State, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # The checkpoint comes last: a run that is killed between the two makes the model again.
-        export(state, folder / "model.safetensors")
+        export(state, folder / MODEL)
         with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"{path} could not be written ({str(error).splitlines()[0]}); make room on the disk and call fit again: it continues "
+            f"{path} could not be written ({_said(error)}); make room on the disk and call fit again: it continues "
             "from the last whole checkpoint"
         ) from error
     prune(state, folder)
@@ -55,7 +62,7 @@ def save(state: State, folder: Path) -> Path:
 def prune(state: State, folder: Path) -> None:
     """Removes all checkpoints but the newest `keep` and the best."""
     best = folder / f"checkpoint-{int(state.best.get('iteration', -1)):07d}.pt"
-    for old in sorted(folder.glob("checkpoint-*.pt"))[: -state.config.keep]:
+    for old in checkpoints(folder)[: -state.config.keep]:
         if old != best:
             old.unlink()
 
@@ -91,15 +98,14 @@ def facts(state: State) -> dict[str, Any]:
 def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     """Continues from the newest checkpoint in the folder; False where there is none.
 
-    CheckpointError where its shapes differ; ConfigError where its domains or pictures are others than those of this run, unless
-    these changes are accepted: then a domain that both know keeps its branch, wherever it stands now.
+    CheckpointError where it is damaged, or its networks are others; ConfigError where its domains or pictures are others than those
+    of this run, unless these changes are accepted: then a domain that both know keeps its branch, wherever it stands now.
     """
-    found = sorted(folder.glob("checkpoint-*.pt"))
+    found = checkpoints(folder)
     if not found:
         return False
-    content: dict[str, Any] = {}
+    content = _newest(found)
     try:
-        content = torch.load(found[-1], weights_only=True, map_location="cpu")
         old = _domains(content, folder) or state.config.model.domains
         changes = _changes(content.get("run", {}), old, state)
         if changes and not accept_changes:
@@ -124,17 +130,46 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
                 group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
     except ConfigError:
         raise
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         if reshaped := _reshaped(content, folder, state):
             raise checkpoint.CheckpointError(
                 f"{found[-1]} does not continue this run: {', '.join(reshaped)}; put that back, or train under another name"
             ) from None
         raise checkpoint.CheckpointError(
-            f"{found[-1]} does not continue this run ({str(error).splitlines()[0]}); train under another name or remove it"
+            f"{found[-1]} does not continue this run ({_said(error)}); train under another name or remove it"
         ) from None
     state.iteration = content["iteration"]
     state.best = content.get("best", {})
     return True
+
+
+def _newest(found: Sequence[Path]) -> dict[str, Any]:
+    """What is in the last of these checkpoints; CheckpointError where that cannot be read or is not all."""
+    path = found[-1]
+    try:
+        with enough_memory("close what else is running, and call fit again"):
+            content = torch.load(path, weights_only=True, map_location="cpu")
+    except NotEnoughMemory:
+        raise
+    except PermissionError:
+        raise checkpoint.CheckpointError(f"{path} must not be read; change its permissions, and call fit again") from None
+    except Exception:  # torch promises no set of exceptions for files that are broken
+        content = None
+    if isinstance(content, dict) and "iteration" in content and all(isinstance(content.get(name), dict) for name in WHOLE):
+        return content
+    advice = f"remove it, and the run goes on from {found[-2].name}" if len(found) > 1 else elsewhere(path.parent)
+    raise checkpoint.CheckpointError(f"{path} does not continue this run: it is cut off or damaged; {advice}")
+
+
+def elsewhere(folder: Path) -> str:
+    """What to do about a run that cannot be continued."""
+    model = folder / MODEL
+    return "train under another name" + f", with --init-from {model} to start from what this run has come to" * model.exists()
+
+
+def _said(error: Exception) -> str:
+    """The first line of what an error says, or of what kind it is."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _domains(content: dict[str, Any], folder: Path) -> tuple[str, ...]:
