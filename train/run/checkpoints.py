@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from stargan.files import checkpoint, whole
 from stargan.memory import NotEnoughMemory, enough_memory
 from stargan.networks import ModelConfig
 from train.config import ConfigError, TrainingError, from_mapping
-from train.run.start import FREE, take_over
+from train.run.start import take_over
 from train.step.projected import ProjectedDiscriminator
 from train.step.state import State
 
@@ -105,41 +105,31 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     if not found:
         return False
     content = _newest(found)
+    run: dict[str, Any] = content.get("run", {})
+    new = _roles(vars(state.config))
+    old = _roles(run or _settings(folder)) or new
+    if reshaped := _reshaped(run.get("shape", {}) | run, content, state):
+        raise _other(found[-1], reshaped)
+    changes = _changes(run.get("data", ""), old, new, state)
+    if changes and not accept_changes:
+        raise ConfigError(
+            f"{found[-1]} is of a run on something else: {'; '.join(changes)}. Put that back, train under another name, or "
+            "go on all the same with --accept-changes"
+        )
     try:
-        old = _domains(content, folder) or state.config.model.domains
-        changes = _changes(content.get("run", {}), old, state)
-        if changes and not accept_changes:
-            raise ConfigError(
-                f"{found[-1]} is of a run on something else: {'; '.join(changes)}. Put that back, train under another name, or "
-                "go on all the same with --accept-changes"
-            )
-        if state.config.precision == "auto":
-            state.precision = content.get("run", {}).get("precision", BEFORE)
-        if _moved(old, state.config.model.domains):
-            _by_name(state, content, old)
-            state.iteration, state.best = content["iteration"], {}
-            return True
-        for name, net in state.networks.items():
-            net.load_state_dict(content["networks"][name])
-        for name, net in state.averaged.items():
-            net.load_state_dict(content["averaged"][name])
-        for name, optimiser in state.optimisers.items():
-            optimiser.load_state_dict(content["optimisers"][name])
-            # The checkpoint brings the moments; the settings are those of the configuration.
-            for group in optimiser.param_groups:
-                group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
-    except ConfigError:
-        raise
+        if _moved(old, new):
+            _by_name(state, content, tuple(old))
+        else:
+            _as_it_was(state, content)
     except (RuntimeError, KeyError, ValueError) as error:
-        if reshaped := _reshaped(content, folder, state):
-            raise checkpoint.CheckpointError(
-                f"{found[-1]} does not continue this run: {', '.join(reshaped)}; put that back, or train under another name"
-            ) from None
+        if reshaped := _reshaped(_shape_there(folder), content, state):
+            raise _other(found[-1], reshaped) from None
         raise checkpoint.CheckpointError(
-            f"{found[-1]} does not continue this run ({_said(error)}); train under another name or remove it"
+            f"{found[-1]} does not continue this run ({_said(error)}); {elsewhere(folder)}"
         ) from None
-    state.iteration = content["iteration"]
-    state.best = content.get("best", {})
+    if state.config.precision == "auto":
+        state.precision = run.get("precision", BEFORE)
+    state.iteration, state.best = content["iteration"], {} if changes else content.get("best", {})
     return True
 
 
@@ -172,10 +162,16 @@ def _said(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _domains(content: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    """The names of a checkpoint's branches; empty where nobody has written them down."""
-    known = content["run"] if "run" in content else _settings(folder)
-    return (*known.get("domains", ()), *known.get("sources", ()))
+def _other(path: Path, differing: Sequence[str]) -> checkpoint.CheckpointError:
+    """The refusal of a checkpoint of other networks."""
+    return checkpoint.CheckpointError(
+        f"{path} does not continue this run: {', '.join(differing)}; put that back, or train under another name"
+    )
+
+
+def _roles(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the branches of a run are for, by domain and in their order; empty where nobody has written them down."""
+    return dict.fromkeys(settings.get("domains", ()), "a target") | dict.fromkeys(settings.get("sources", ()), "source-only")
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -187,43 +183,60 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _shape(model: ModelConfig) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(model).items() if name not in FREE}
+    """All that a run cannot change of its networks."""
+    return {name: value for name, value in dataclasses.asdict(model).items() if name not in ("domains", "mask_sizes")}
 
 
-def _reshaped(content: dict[str, Any], folder: Path, state: State) -> list[str]:
-    """What of the networks is another than in the checkpoint, in words; nothing where the checkpoint cannot be read."""
-    if not content:
-        return []
-    had = content.get("networks", {})
+def _shape_there(folder: Path) -> dict[str, Any]:
+    """The shape that the run was last started with; empty where that cannot be read."""
+    try:
+        return _shape(from_mapping(_settings(folder)).model)
+    except ValueError:
+        return {}
+
+
+def _reshaped(before: Mapping[str, Any], content: dict[str, Any], state: State) -> list[str]:
+    """What of the networks is another than in the checkpoint, and than was written down before, in words."""
+    had, after = content["networks"], _shape(state.config.model)
     new = [f"{SWITCHES[name]} was off and is on" for name in state.networks if name in SWITCHES and name not in had]
-    before = content.get("run", {}).get("shape")
-    if before is None:
-        try:
-            before = _shape(from_mapping(_settings(folder)).model)
-        except ValueError:
-            return new
-    after = _shape(state.config.model)
     other = [name for name in after if before.get(name, after[name]) != after[name]]
     return new + [f"{name} was {before[name]} and is {after[name]}" for name in other]
 
 
-def _changes(run: dict[str, Any], old: Sequence[str], state: State) -> list[str]:
-    """What is another than it was, a sentence each."""
-    new, found = state.config.model.domains, []
+def _changes(data: str, old: Mapping[str, str], new: Mapping[str, str], state: State) -> list[str]:
+    """What is another than it was, a sentence each. data: the digest of the pictures, empty where nobody has written it down."""
+    found = []
     gone, come = [d for d in old if d not in new], [d for d in new if d not in old]
+    turned = [f"{d} was {old[d]} and would be {new[d]}" for d in new if old.get(d, new[d]) != new[d]]
     if gone or come:
         words = [f"it knows {', '.join(gone)}"] * bool(gone) + [f"{', '.join(come)} would be new"] * bool(come)
         found.append(f"of its domains ({', '.join(old)}) " + ", and ".join(words))
-    elif tuple(old) != new:
+    elif list(old) != list(new) and not turned:
         found.append(f"its domains are in the order {', '.join(old)}, and not {', '.join(new)}")
-    if run.get("data") and state.digest and run["data"] != state.digest:
+    found += turned
+    if data and state.digest and data != state.digest:
         found.append(f"the pictures in {state.config.data} are not those that it has seen")
     return found
 
 
-def _moved(old: Sequence[str], new: Sequence[str]) -> bool:
-    """Whether branches have to move: not where domains have kept their places, even under other names."""
-    return len(old) != len(new) or any(a != b and (a in new or b in old) for a, b in zip(old, new, strict=True))
+def _moved(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    """Whether branches have to move, or serve for something else: not where domains have kept their places, even under other
+    names."""
+    pairs = zip(old, new, strict=False)
+    return len(old) != len(new) or any((a != b and (a in new or b in old)) or old[a] != new[b] for a, b in pairs)
+
+
+def _as_it_was(state: State, content: dict[str, Any]) -> None:
+    """Takes over all of a checkpoint, each branch in its place."""
+    for name, net in state.networks.items():
+        net.load_state_dict(content["networks"][name])
+    for name, net in state.averaged.items():
+        net.load_state_dict(content["averaged"][name])
+    for name, optimiser in state.optimisers.items():
+        optimiser.load_state_dict(content["optimisers"][name])
+        # The checkpoint brings the moments; the settings are those of the configuration.
+        for group in optimiser.param_groups:
+            group |= {k: v for k, v in optimiser.defaults.items() if k in ("lr", "betas", "weight_decay")}
 
 
 def _by_name(state: State, content: dict[str, Any], old: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from train import config, data
 from train.config import ConfigError
 from train.judge import evaluate
 from train.run import loop, records
-from train.run.checkpoints import resume
+from train.run.checkpoints import resume, save
 
 SETTINGS: dict[str, Any] = {
     "name": "tiny", "image_size": 64, "base_channels": 4, "max_channels": 8, "w_hpf": 0.0, "batch": 2, "iterations": 1,
@@ -140,6 +140,32 @@ def test_other_pictures_are_refused_unless_accepted(tmp_path: Path) -> None:
     assert run(tmp_path, "cold", "warm", accept=True, iterations=2).iteration == 2
 
 
+@pytest.mark.parametrize("lambda_proj", [0.0, 0.5])
+@pytest.mark.usefixtures("small_features")
+def test_a_domain_that_becomes_source_only_or_a_target_is_a_change(tmp_path: Path, lambda_proj: float) -> None:
+    pictures(tmp_path / "data", "cold", "warm", "photo")
+    before = run(tmp_path, "cold", "warm", sources=["photo"], lambda_proj=lambda_proj)
+    for domains, sources, sentence in (
+        (("cold",), ["warm", "photo"], "warm was a target and would be source-only"),
+        (("cold", "warm", "photo"), [], "photo was source-only and would be a target"),
+    ):
+        changes = {"sources": sources, "lambda_proj": lambda_proj}
+        with pytest.raises(ConfigError, match=f"something else: {sentence}. Put that back"):
+            run(tmp_path, *domains, **changes)
+        turned = run(tmp_path, *domains, accept=True, **changes)
+        assert all(torch.equal(branch(turned, domain), branch(before, domain)) for domain in ("cold", "warm", "photo"))
+
+
+def test_the_best_is_forgotten_with_what_it_was_measured_on(tmp_path: Path) -> None:
+    pictures(tmp_path / "data", "cold", "warm")
+    state = run(tmp_path, "cold", "warm")
+    state.best = {"iteration": 1, "score": 0.5}
+    save(state, tmp_path / "runs" / "tiny")
+    assert run(tmp_path, "cold", "warm", accept=True).best == state.best
+    portrait(99, 80).save(tmp_path / "data" / "train" / "cold" / "more.png")
+    assert run(tmp_path, "cold", "warm", accept=True).best == {}
+
+
 def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
     pictures(tmp_path / "data", "cold", "warm")
     before = run(tmp_path, "cold", "warm", hidden_dim=16)
@@ -153,6 +179,11 @@ def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
     refused("base_channels was 4 and is 8", base_channels=8)
     refused("image_size was 64 and is 128, w_hpf was 0.0 and is 1.0", image_size=128, w_hpf=1.0)
     refused("hidden_dim was 16 and is 8", domains=("warm", "cold"), hidden_dim=8, accept=True)
+    # These change no shape of a weight, but what the weights make.
+    refused("subsampled_chroma was False and is True", subsampled_chroma=True)
+    masked = run(tmp_path, "cold", "warm", name="masked", w_hpf=1.0)
+    with pytest.raises(checkpoint.CheckpointError, match="this run: w_hpf was 1.0 and is 2.0; put that back"):
+        resume(loop.State(dataclasses.replace(masked.config, w_hpf=2.0), None), masked.config.folder)
     # Before checkpoints knew their shape, config.json did.
     content = torch.load(path, weights_only=True)
     del content["run"]["shape"]
