@@ -63,9 +63,8 @@ def evaluate(
     source, and `diversity_ratio` that over the same between real val pictures of the target domain, None where these are all
     alike. swd is the distance between outputs and real train pictures, `swd_ratio` that over the distance between two halves of
     these (1 is as good as real; the number of pictures is the same in both). cycle_l1 is the mean absolute error of the source
-    translated forth and back, in [0, 2]; photographs cannot be translated back. landmark_error is over the inter-ocular distance,
-    and of frontal photographs only.
-    The likeness of each kind is `likeness.summary` and spots `spots.strongest`, by domain, of photographs.
+    translated forth and back, in [0, 2], but not of photographs. landmark_error is over the inter-ocular distance, and of frontal
+    photographs only. The likeness of each kind is `likeness.summary` and spots `spots.strongest`, by domain, of photographs.
     """
     config = model.config
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

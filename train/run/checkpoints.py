@@ -43,12 +43,16 @@ def save(state: State, folder: Path) -> Path:
         "averaged": {k: v.state_dict() for k, v in state.averaged.items()},
         "optimisers": {k: v.state_dict() for k, v in state.optimisers.items()},
     }
+    first = not checkpoints(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The checkpoint comes last: a run that is killed between the two makes the model again.
-        export(state, folder / MODEL)
+        # A run that is killed between the two makes the model again; but one with a model and no checkpoint is not gone on with.
+        if not first:
+            export(state, folder / MODEL)
         with whole(path) as partial, partial.open("wb") as file:
             torch.save(content, file)
+        if first:
+            export(state, folder / MODEL)
     # torch.save turns what the file says into a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise TrainingError(

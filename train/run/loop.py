@@ -19,14 +19,15 @@ from tqdm import tqdm
 
 from stargan import zoo
 from stargan.faces.landmarks import load_fan68
-from stargan.files import whole
+from stargan.files import checkpoint, whole
+from stargan.files.checkpoint import CheckpointError
 from stargan.memory import enough_memory
 from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.data import framing
 from train.memory import keep_freed_memory
-from train.run.checkpoints import prune, resume, save
+from train.run.checkpoints import MODEL, checkpoints, elsewhere, export, prune, resume, save
 from train.run.lock import alone
 from train.run.records import Records
 from train.run.start import begin, check_shape
@@ -74,7 +75,8 @@ def fit(
     A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures. on_step is given the
     iteration and its losses, in the first process.
     Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
-    for a checkpoint of another shape, TrainingError for losses that are not finite and for a full disk, NotEnoughMemory.
+    for a checkpoint that is damaged or of another shape, TrainingError for losses that are not finite, a full disk and a run whose
+    checkpoints have gone, NotEnoughMemory.
     """
     keep_freed_memory()
     stop = stop or threading.Event()
@@ -102,6 +104,8 @@ def fit(
             if first:
                 with whole(folder / "config.json") as partial:
                     partial.write_text(json.dumps(dataclasses.asdict(config), indent=1))
+                if resumed and not (folder / MODEL).exists():
+                    export(state, folder / MODEL)
                 records = Records(state, val, folder)
                 stack.callback(records.close)
                 tqdm.write(
@@ -119,17 +123,33 @@ def fit(
 
 
 def _settled(config: TrainConfig) -> tuple[TrainConfig, Model | None]:
-    """The configuration with what follows from the data and from the model that the run starts from; and that model."""
+    """The configuration with what follows from the data and from the model that the run starts from, or has come to where it is
+    continued; and that model. TrainingError for a run whose checkpoints have gone."""
     if not config.domains:
         folders = data.folders(Path(config.data) / "train")
         config = dataclasses.replace(config, domains=tuple(d for d in folders if d not in config.sources))
-    if not config.init_from:
+    origin = _come_to(config.folder)
+    if origin is None and config.init_from:
+        origin = zoo.load(config.init_from, domains=config.init_domains or None, wing=config.init_wing or None)
+        for note in origin.notes:
+            tqdm.write(f"{origin.name}: {note}")
+        check_shape(config, origin)
+    if origin is None:
         return config, None
-    origin = zoo.load(config.init_from, domains=config.init_domains or None, wing=config.init_wing or None)
-    for note in origin.notes:
-        tqdm.write(f"{origin.name}: {note}")
-    check_shape(config, origin)
     return dataclasses.replace(config, licence=config.licence or origin.licence), origin
+
+
+def _come_to(folder: Path) -> Model | None:
+    """The model of a run that has checkpoints, None where it cannot be read; TrainingError where there is nothing but a model."""
+    path = folder / MODEL
+    if checkpoints(folder):
+        with contextlib.suppress(CheckpointError):
+            return checkpoint.load(path)
+    elif path.exists():
+        raise TrainingError(
+            f"{folder} holds a trained model, but no checkpoint to continue it from; {elsewhere(folder)}, or move that folder away"
+        )
+    return None
 
 
 def _pictures(state: State) -> tuple[data.Pictures, data.Pictures]:

@@ -106,6 +106,30 @@ def test_a_checkpoint_of_other_shape_is_refused(picture_folder: Path, tmp_path: 
         loop.fit(settings(picture_folder, tmp_path, iterations=2, max_channels=16))
 
 
+@pytest.mark.parametrize("left", [0, 300, 5000])
+def test_a_truncated_checkpoint_is_named(picture_folder: Path, tmp_path: Path, left: int) -> None:
+    loop.fit(settings(picture_folder, tmp_path, w_hpf=0.0, save_every=1, iterations=2))
+    for number, advice in (
+        (2, r"remove it, and the run goes on from checkpoint-0000001\.pt"),
+        (1, r"train under another name, with --init-from .*/tiny/model\.safetensors to start from what this run has come to"),
+    ):
+        saved = tmp_path / "tiny" / f"checkpoint-{number:07d}.pt"
+        saved.write_bytes(saved.read_bytes()[:left])
+        sentence = rf"{saved} does not continue this run: it is cut off or damaged; {advice}$"
+        with pytest.raises(CheckpointError, match=sentence):
+            loop.fit(settings(picture_folder, tmp_path, w_hpf=0.0))
+        saved.unlink()
+
+
+def test_a_write_that_fails_without_a_word_is_said(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(torch, "save", silent)
+    with pytest.raises(config.TrainingError, match=r"checkpoint-0000001\.pt could not be written \(OSError\)"):
+        loop.fit(settings(picture_folder, tmp_path, w_hpf=0.0, iterations=1))
+
+
 def test_both_kinds_in_an_iteration_or_one_in_turn(picture_folder: Path, tmp_path: Path) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     for alternate, wanted in ((True, ({"latent"}, {"ref"})), (False, ({"latent", "ref"},) * 2)):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from material import portrait
+from material import TINY_FAN, portrait
 
 from stargan import memory, zoo
 from stargan.files import checkpoint
@@ -18,7 +18,7 @@ from stargan.model import build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
 from train import config, data
-from train.config import ConfigError
+from train.config import ConfigError, TrainingError
 from train.judge import evaluate
 from train.run import loop, records
 from train.run.checkpoints import resume, save
@@ -191,6 +191,54 @@ def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
     refused("max_channels was 8 and is 16", max_channels=16)
     refused("likeness was off and is on", likeness=True, lambda_con=1.0)
     assert resume(loop.State(before.config, None), path.parent)
+
+
+def test_a_model_without_checkpoints_is_never_written_over(tmp_path: Path) -> None:
+    pictures(tmp_path / "data", "cold", "warm")
+    folder = run(tmp_path, "cold", "warm").config.folder
+    for path in folder.glob("checkpoint-*.pt"):
+        path.unlink()
+    before = {name: (folder / name).read_bytes() for name in ("model.safetensors", "log.jsonl")}
+    start = folder / "model.safetensors"
+    advice = f"train under another name, with --init-from {start} to start from what this run has come to, or move that folder away"
+    with pytest.raises(TrainingError, match=f"^{folder} holds a trained model, but no checkpoint to continue it from; {advice}$"):
+        run(tmp_path, "cold", "warm")
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert run(tmp_path, "cold", "warm", name="other", init_from=str(start)).iteration == 1
+
+
+def test_a_first_checkpoint_whose_model_is_missing_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    pictures(tmp_path / "data", "cold", "warm")
+    with monkeypatch.context() as patch:
+        patch.setattr("train.run.checkpoints.export", full)
+        with pytest.raises(TrainingError, match="no space left"):
+            run(tmp_path, "cold", "warm")
+    assert list((tmp_path / "runs" / "tiny").glob("checkpoint-*.pt"))
+    state = run(tmp_path, "cold", "warm")
+    assert state.iteration == 1 and zoo.load(str(state.config.folder / "model.safetensors")).config.domains == ("cold", "warm")
+
+
+def test_a_run_goes_on_with_what_it_has_of_the_model_that_it_began_with(tmp_path: Path) -> None:
+    pictures(tmp_path / "data", "cold", "warm")
+    torch.manual_seed(1)
+    shape = ModelConfig(image_size=64, domains=("cold", "warm"), base_channels=4, max_channels=8)
+    model = build(shape, TINY_FAN, name="start", licence="CC BY-NC 4.0")
+    model.aligner = "face_alignment"
+    checkpoint.save(model, tmp_path / "start.safetensors")
+    first = {"w_hpf": 1.0, "init_from": str(tmp_path / "start.safetensors"), "discriminator_warmup": 0}
+    run(tmp_path, "cold", "warm", **first)
+    whole = run(tmp_path, "cold", "warm", **first, name="whole", iterations=3)
+    (tmp_path / "start.safetensors").unlink()
+    run(tmp_path, "cold", "warm", **first, iterations=2)
+    resumed = run(tmp_path, "cold", "warm", **first | {"init_from": "", "iterations": 3})
+    for name, net in whole.networks.items():
+        assert all(torch.equal(value, resumed.networks[name].state_dict()[key]) for key, value in net.state_dict().items())
+    made = zoo.load(str(resumed.config.folder / "model.safetensors"))
+    assert made.fan is not None and made.fan.config == TINY_FAN
+    assert (made.licence, made.aligner) == ("CC BY-NC 4.0", "face_alignment")
 
 
 def test_a_checkpoint_knows_its_run(tmp_path: Path) -> None:
