@@ -114,7 +114,7 @@ def load_splits(
         except DataError as error:
             wrong.append(str(error))
     if wrong:
-        raise DataError("\n".join(wrong))
+        raise DataError("\n".join(dict.fromkeys(wrong)))
     return found[0], found[1]
 
 
@@ -149,7 +149,8 @@ def _kept(path: Path) -> Iterator[Path]:
             yield partial
     except OSError as error:
         raise DataError(
-            f"{path.parent} cannot be written to ({error.strerror}); decoded pictures are kept there, so choose another place"
+            f"{path.parent} cannot be written to ({error.strerror}); decoded pictures are kept there: make room, or choose another "
+            "place"
         ) from None
 
 

@@ -49,8 +49,10 @@ def test_bad_folders_are_named(picture_folder: Path, tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_to_is_named(picture_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place, reason in ((Path("/proc/cache"), "No such file or directory"), (tmp_path / "file" / "cache", "Not a directory")):
-        with pytest.raises(data.DataError, match=f"^{place} cannot be written to \\({reason}\\); decoded pictures are kept there"):
-            data.load(picture_folder, "train", 32, place)
+        with pytest.raises(data.DataError) as refused:
+            data.load_splits(picture_folder, 32, place, ("cold", "warm"))
+        sentence = f"{place} cannot be written to ({reason}); decoded pictures are kept there: make room, or choose another place"
+        assert str(refused.value) == sentence
 
 
 def test_sampling_is_balanced_and_seeded(picture_folder: Path, tmp_path: Path) -> None:
