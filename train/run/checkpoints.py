@@ -128,9 +128,7 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     except (RuntimeError, KeyError, ValueError) as error:
         if reshaped := _reshaped(_shape_there(folder), content, state):
             raise _other(found[-1], reshaped) from None
-        raise checkpoint.CheckpointError(
-            f"{found[-1]} does not continue this run ({_said(error)}); {elsewhere(folder)}"
-        ) from None
+        raise checkpoint.CheckpointError(f"{found[-1]} does not continue this run ({_said(error)}); {elsewhere(folder)}") from None
     if state.config.precision == "auto":
         state.precision = run.get("precision", BEFORE)
     state.iteration, state.best = content["iteration"], {} if changes else content.get("best", {})
