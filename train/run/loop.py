@@ -134,6 +134,8 @@ def _settled(config: TrainConfig) -> tuple[TrainConfig, Model | None]:
         for note in origin.notes:
             tqdm.write(f"{origin.name}: {note}")
         check_shape(config, origin)
+        if origin.fan is not None:
+            origin.fan.half().float()  # as it is exported: from there a run that is continued takes it
     if origin is None:
         return config, None
     return dataclasses.replace(config, licence=config.licence or origin.licence), origin

@@ -46,8 +46,7 @@ class State:
         self.device = torch.device("cpu") if on_cpu else self.processes.device
         self.precision = config.precision if config.precision != "auto" else self._fastest()
         ready: Any = {"device": self.device, "memory_format": torch.channels_last}
-        # As fp16 has it, like the exported model: a run that is continued takes it from there.
-        self.fan = copy.deepcopy(fan).half().float().to(**ready) if fan is not None and config.w_hpf > 0 else None
+        self.fan = copy.deepcopy(fan).to(**ready) if fan is not None and config.w_hpf > 0 else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.generator = Generator(model)
