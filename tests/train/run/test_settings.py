@@ -118,6 +118,7 @@ def test_changed_domains_are_refused_or_go_by_name(tmp_path: Path, how: str) -> 
         torch.testing.assert_close(branch(after, "new"), (branch(before, "cold") + branch(before, "warm")) / 2)
 
 
+@pytest.mark.usefixtures("small_features")
 def test_changed_domains_keep_their_branches_of_both_discriminators(tmp_path: Path) -> None:
     pictures(tmp_path / "data", "cold", "warm", "new")
     before = run(tmp_path, "cold", "warm", lambda_proj=1.0).projected
@@ -166,6 +167,7 @@ def test_the_best_is_forgotten_with_what_it_was_measured_on(tmp_path: Path) -> N
     assert run(tmp_path, "cold", "warm", accept=True).best == {}
 
 
+@pytest.mark.usefixtures("small_features")
 def test_another_shape_says_what_is_another(tmp_path: Path) -> None:
     pictures(tmp_path / "data", "cold", "warm")
     before = run(tmp_path, "cold", "warm", hidden_dim=16)
