@@ -18,7 +18,7 @@ from stargan.faces.landmarks import load_face_alignment
 from stargan.files import whole
 from stargan.media import images, reading
 from train.data import SUFFIXES, archives, framing, huggingface, layouts, tables
-from train.data.making import Job, PrepareError, Report, check_apart, encoded, make
+from train.data.making import SHOWN, Job, PrepareError, Report, check_apart, encoded, make
 
 Read = Callable[[str], "Path | bytes"]
 
@@ -111,8 +111,10 @@ def _make(
         jobs.append(Job(found.name, Path(split, found.domain, name), functools.partial(square, found.name)))
     ranked = {domain: sorted(names, key=names.__getitem__) for domain, names in drawn_at.items()}
     if few := [f"{name} has {len(pictures)}" for name, pictures in ranked.items() if len(pictures) < 4]:
+        more = f" and {len(few) - SHOWN} more have as few" if len(few) > SHOWN else ""
         raise PrepareError(
-            f"a domain needs 2 pictures to train and 2 for val, but in {source} ({layout}) {', '.join(few)}; add pictures"
+            f"a domain needs 2 pictures to train and 2 for val, but in {source} ({_shortly(layout)}) "
+            f"{', '.join(few[:SHOWN])}{more}; add pictures"
         )
     # OpenCV's detector must not be shared by threads.
     with _alone(out, undo):
@@ -125,6 +127,12 @@ def _make(
         for name, pictures in ranked.items():
             _fill_up(out, name, pictures)
     return Report(report.written, report.kept, report.skipped, str(layout))
+
+
+def _shortly(layout: layouts.Layout) -> str:
+    """What a source was taken for, without all of its domains where these are many."""
+    domains = {found.domain for found in layout.pictures}
+    return str(layout) if len(domains) <= SHOWN else f"taken for {layout.words}, {len(domains)} domains"
 
 
 def _fill_up(out: Path, domain: str, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,9 @@ def _table(name: str, rows: list[dict[str, str]], pictures: Sequence[str], label
     if found is None:
         return None
     wanted, label_of = found
+    # In it, a number stands for a split, as in CelebA's list_eval_partition.txt.
+    if not label and re.search("partition|split", name.lower()) and {label_of(row) for row in rows} <= NUMBERED.keys():
+        return None
     rows = [{c: row.get(c, "") for c in columns} for row in rows]
     return _Table(name, rows, first, file, f"columns {file} and {wanted}", label_of, split, places)
 
@@ -210,7 +214,7 @@ def _rows(table: str, text: str) -> list[dict[str, str]]:
     delimiter, most = max(counts.items(), key=lambda item: item[1])
     try:
         if kind in LISTS and not most:
-            lines = [line.rsplit(None, 1) for line in text.splitlines() if line.strip()]
+            lines = _of_list([line for line in text.splitlines() if line.strip()])
         else:
             lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter if most else ",", skipinitialspace=True))
     except csv.Error:
@@ -218,6 +222,16 @@ def _rows(table: str, text: str) -> list[dict[str, str]]:
     lines = [line for line in lines if any(cell.strip() for cell in line)]
     head = [cell.strip() or f"column {i}" for i, cell in enumerate(next(iter(lines), []), 1)]
     return [dict(zip(head, [*line, *[""] * len(head)])) for line in lines[1:]] or ([dict.fromkeys(head, "")] if head else [])
+
+
+def _of_list(written: Sequence[str]) -> list[list[str]]:
+    """The cells of a list: of a file and a label a line, or as CelebA has them, of a file and attributes, below a line of how many
+    there are and one of what the attributes are called."""
+    written = written[1:] if written and written[0].strip().isdigit() else written
+    cells = [line.split() for line in written]
+    if len(cells) > 1 and {len(row) for row in cells[1:]} == {len(cells[0]) + 1}:
+        return [["file", *cells[0]], *cells[1:]]
+    return [line.rsplit(None, 1) for line in written]
 
 
 def _of_json(content: object) -> Iterable[object]:

@@ -160,3 +160,27 @@ def test_a_name_that_two_pictures_have_names_none() -> None:
     found = tables.find(["x.csv"], ["a/0.png", "b/0.png", "b/1.png"], lambda _: "file,label\n0.png,cat\n1.png,cat\n", "", True)
     assert found is not None and found.rows == (("b/1.png", "cat", ""),)
     assert found.problems[0] == "x.csv, line 2: there is no picture 0.png"
+
+
+CELEBA = {
+    "list_attr_celeba.txt": "8\nBald Smiling Young\n" + "".join(f"{i}.jpg  {'-1  1' if i < 4 else ' 1 -1'}  1\n" for i in range(8)),
+    "list_eval_partition.txt": "".join(f"{i}.jpg {i % 3}\n" for i in range(8)),
+}
+
+
+def test_the_lists_of_celeba_are_read(tmp_path: Path) -> None:
+    root = put(tmp_path / "celeba", [f"img/{i}.jpg" for i in range(8)])
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        (root / name).write_text(CELEBA[name])
+    own.folder(root, tmp_path / "plain", 32)
+    assert {domain for _, domain in made(tmp_path / "plain")} == {"img"}, "a partition is none of domains"
+    own.folder(root, tmp_path / "out", 32, label="Smiling")
+    assert {domain for _, domain in made(tmp_path / "out")} == {"Smiling", "not Smiling"}
+    assert sum(made(tmp_path / "out").values()) == 8
+
+
+def test_a_table_of_too_many_labels_is_refused_in_short(tmp_path: Path) -> None:
+    root = put(tmp_path / "celeba", [f"img/{i}.jpg" for i in range(12)])
+    (root / "identity_CelebA.txt").write_text("".join(f"{i}.jpg {1000 + i}\n" for i in range(12)))
+    with pytest.raises(PrepareError, match=r"12 domains\) 1000 has 1, .*1009 has 1 and 2 more have as few; add pictures"):
+        own.folder(root, tmp_path / "out", 32)
