@@ -111,6 +111,8 @@ def _what(path: Path) -> str:
     """What a file is that is no archive."""
     if path.name.lower().endswith(OTHERS):
         return f"{path.name} is an archive of another kind than zip and tar; unpack it and give the folder"
+    if path.suffix.lower() == ".parquet":
+        return f"{path.name} is a part of a data set of Hugging Face; give the folder that it lies in"
     with contextlib.suppress(images.ImageError):
         images.read(path)
         return f"{path.name} is one picture; give a folder of them"

@@ -2,8 +2,9 @@
 
 Told apart are, in this order: a table with a column of files and one of labels; `train/<domain>/` and `val/<domain>/` (or test);
 the `trainA/ trainB/ testA/ testB/` of two domains; a folder for each domain, at whatever depth the pictures lie in it, alone or
-beside splits of the same domains (`cat/ dog/ val/cat/ val/dog/`); one flat folder. Folders around all of that do not matter. Train
-and val are never domains, but for a flat one beside others (`train/ car/`), and no two folders become one domain.
+beside splits of the same domains (`cat/ dog/ val/cat/ val/dog/`); one flat folder, whole or in thousands (`00000/ 01000/`). Folders
+around all of that do not matter. Train and val are never domains, but for a flat one beside others (`train/ car/`), and no two
+folders become one domain.
 """
 
 from __future__ import annotations
@@ -151,9 +152,11 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     wrapper = "/".join(next(iter(paths.values()))[:level])
     last = wrapper.rpartition("/")[2]
     title = title if is_plain(last) else last
-    if not counts:
+    thousands = len(counts) > 1 and all(re.fullmatch(r"\d{2,}000|0+", top) for top in counts)  # as FFHQ is packed
+    if not counts or thousands:
         (only,) = _names([title]).values()
-        return "one flat folder", tuple(Found(name, only, "") for name in paths), []
+        words = "one flat folder" + ", in thousands" * thousands
+        return words, tuple(Found(name, only, "") for name in paths), []
     stray = [f"{name}: lies in no domain's folder" for name, parts in inside.items() if len(parts) == 1]
     deep = {name: parts for name, parts in inside.items() if len(parts) > 1}
     splits = {top: split for top in counts if (split := split_of(top))}

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from stargan import styles
-from stargan.faces.align import align
+from stargan.faces.squares import aligner_for, squares
 from stargan.files import whole
 from stargan.media import images
 from stargan.model import Model
@@ -53,7 +53,10 @@ def make(
     `align` for the photo."""
     config = model.config
     losses = [] if log is None else _losses(log)
-    square = None if photo is None else align(images.read(photo), config.image_size, frame=model.frame).image
+    square = None
+    if photo is not None:  # as for everybody who brings one
+        (cut,), _ = squares(images.read(photo), config.image_size, aligner_for(model)[0], frame=model.frame)
+        square = cut.image
     val = data.load(root, "val", config.image_size, cache, config.domains)
     translator, rng, domains = Translator(model), np.random.default_rng(seed), range(len(config.domains))
     written = []

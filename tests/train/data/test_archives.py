@@ -121,6 +121,7 @@ def test_what_is_cut_off_says_so(tmp_path: Path, kind: str, part: float) -> None
         ("a.rar", b"Rar!\x1a\x07", "is an archive of another kind"),
         ("a.7z", b"7z\xbc\xaf", "is an archive of another kind"),
         ("photo.jpg", content(0), "is one picture; give a folder"),
+        ("train-0.parquet", b"PAR1", "is a part of a data set of Hugging Face; give the folder"),
         ("a.zip", b"", "cannot be read as a zip archive"),
         ("notes.docx", b"text", "cannot be read as a zip archive"),
     ],

@@ -26,6 +26,8 @@ LAYOUTS: dict[str, tuple[list[str], str, set[str], set[str], dict[str, str]]] = 
     "one domain": (several("people"), "the folder of one domain", {"people"}, {""}, {}),
     "one domain with more": (several("people", "people/more"), "the folder of one domain", {"people"}, {""}, {}),
     "flat": (several(""), "one flat folder", {"source"}, {""}, {}),
+    "thousands": (several("ffhq/00000", "ffhq/01000", "ffhq/69000"), "one flat folder, in thousands", {"ffhq"}, {""}, {}),
+    "numbers that are no thousands": (several("00000", "01500"), "a folder for each domain", {"00000", "01500"}, {""}, {}),
     "train and val": (
         several("train/cat", "train/dog", "val/cat", "val/dog"),
         "a data folder with train, val",

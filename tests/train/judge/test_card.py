@@ -100,3 +100,12 @@ def test_steps_that_were_left_out_are_gaps_in_the_curve(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     card.plot(card._losses(tmp_path / "log.jsonl"), tmp_path / "curve.png")
     assert Image.open(tmp_path / "curve.png").size[0] > 500
+
+
+def test_of_a_model_that_knows_no_faces_the_photograph_is_its_middle(picture_folder: Path, tmp_path: Path) -> None:
+    shape = ModelConfig(image_size=64, domains=("cold", "warm"), w_hpf=0, hidden_dim=16, base_channels=4, max_channels=8)
+    Image.fromarray(photographs.coffee()).save(tmp_path / "photo.png")  # shows nobody
+    card.make(build(shape), picture_folder, tmp_path / "out", photo=tmp_path / "photo.png", cache=tmp_path / "cache")
+    shown = np.asarray(Image.open(tmp_path / "out" / "translations.jpg"), np.float32)[:, :64]
+    middle = np.asarray(images.centre_crop(Image.fromarray(photographs.coffee()), 64), np.float32)
+    assert np.abs(shown - middle).mean() < 5
