@@ -62,16 +62,21 @@ class Job:
     face: Choice = None
     paste: bool = False
 
+    @property
+    def apart(self) -> bool:
+        """Whether each face goes into a file of its own."""
+        return self.face == ALL and not self.paste
+
     def targets(self, name: str, face: int = 1) -> dict[str, Path]:
         """Where the source of that name goes, by style; a name that no file can have is cut, with a tail of its own. face: its
-        number, where each face goes into a file of its own."""
-        each = f"-face-{face}" if self.face == ALL and not self.paste else ""
+        number, where they go apart."""
+        each = f"-face-{face}" if self.apart else ""
         return {style: self.out / _fitting(name, each, style) for style in self.styles}
 
     def everything(self, name: str) -> list[Path]:
         """The same for all faces of which there are files by now."""
         found = list(self.targets(name).values())
-        for face in itertools.count(2) if self.face == ALL and not self.paste else ():
+        for face in itertools.count(2) if self.apart else ():
             there = [path for path in self.targets(name, face).values() if path.exists()]
             if not there:
                 break

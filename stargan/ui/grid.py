@@ -23,7 +23,6 @@ from stargan.ui.studio import REFERENCE, SEED, Keep, SourceChoice, Studio, Style
 from stargan.ui.style import another_model, domain_state
 from stargan.ui.words import plain, refusal
 
-HEIC = (".heic", ".heif", ".HEIC", ".HEIF")  # which browsers need not know as pictures
 MOST = 8  # sources, and styles
 Sheet = tuple[Image.Image, list[str]]  # with sentences on how it goes
 
@@ -108,7 +107,7 @@ def _sheet(size: int, heads: list[Image.Image], done: list[list[Image.Image]]) -
 
 
 def _files(name: str, elem_id: str) -> gr.File:
-    return gr.File(label=name, file_count="multiple", file_types=["image", *HEIC], elem_id=elem_id, height=170)
+    return gr.File(label=name, file_count="multiple", file_types=["image"], elem_id=elem_id, height=170)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ class Own:
         self.app, self.folder = app, folder.resolve()
         self._told = re.compile(re.escape(str(self.folder).encode()) + rb'/[^"\\<>?]*')
         # Of earlier processes, which had folders beside this one.
-        mine, beside = re.escape(self.folder.name), re.escape(str(self.folder.parent / PREFIX))
-        self._before = re.compile(rf"^(?!.*/{mine}/){beside}[^/]*/")
+        beside, mine = re.escape(str(self.folder.parent)), re.escape(self.folder.name)
+        self._before = re.compile(rf"{beside}/(?!{mine}/){PREFIX}[^/]*/")
         self._owners: dict[Path, set[str]] = {}
         self._many = MANY
         self._kind = "SameSite=None; Secure; Partitioned" if embedded else "SameSite=Lax"
@@ -62,11 +62,12 @@ class Own:
             texts = await to_thread.run_sync(_texts, body)
             if texts is None:
                 return await _refusal(TOO_LARGE, 413)(scope, receive, send)
-            if any(self._before.search(text) for text in texts):
+            if any(self._before.match(text) for text in texts):
                 return await _refusal(GONE, 410)(scope, receive, send)
             wanted, receive = [*wanted, *texts], _again(body, receive)
+        wanted = [text for text in wanted if "/" in text]
         # Not here: where a path leads has to be looked up on the disk.
-        if not await to_thread.run_sync(lambda: all(self._may(visitor, text) for text in wanted)):
+        if wanted and not await to_thread.run_sync(lambda: all(self._may(visitor, text) for text in wanted)):
             return await _refusal(ANOTHERS, 403)(scope, receive, send)
         tells, newcomer = False, secrets.token_urlsafe(24)
 
@@ -96,7 +97,7 @@ class Own:
         """Whether all that a text says of the folder is what the visitor may have."""
         # What an answer repeats is told to them, so it may stand in the middle of a sentence, too.
         named = list(self._named(text.encode(errors="replace")))
-        if "/" in text and len(text) <= LONGEST:
+        if len(text) <= LONGEST:
             with contextlib.suppress(OSError, RuntimeError, ValueError):  # no path
                 whole = Path(text).resolve()
                 named += [whole] if whole.is_relative_to(self.folder) else []
