@@ -32,7 +32,7 @@ def check(likeness: float, offered: bool = True, name: str = "") -> None:
     if not 0 <= likeness <= 1:
         raise ValueError(f"the likeness is {likeness}; it has to be from 0 (free) to 1 (as much of the person as can be kept)")
     if likeness != 1 and not offered:
-        raise ValueError(f"{name or 'this model'} has one set of weights and offers no likeness; leave it at 1")
+        raise ValueError(f"{repr(name) if name else 'this model'} has one set of weights and offers no likeness; leave it at 1")
 
 
 class Blend:

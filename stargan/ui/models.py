@@ -52,7 +52,7 @@ def picker(library: Library, downloads: bool) -> gr.Dropdown:
         try:
             library.fetch(name, accepted, show)
         except zoo.LicenceNotAccepted as error:
-            raise refusal(ValueError(f"{error.entry.name} is under {error.entry.licence}; accept the licence first")) from None
+            raise refusal(ValueError(f"{error.entry.name!r} is under {error.entry.licence}; accept the licence first")) from None
         except ValueError as error:
             raise refusal(error) from None
         return gr.update(choices=library.names(), value=name)

@@ -58,7 +58,7 @@ def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, po
         page.get_by_text("CC BY-NC 4.0").wait_for()
         download = page.get_by_role("button", name="Download", exact=True)
         download.click()
-        page.get_by_text("celeba-hq-256 is under CC BY-NC 4.0; accept the licence first").wait_for()
+        page.get_by_text("'celeba-hq-256' is under CC BY-NC 4.0; accept the licence first").wait_for()
         page.get_by_label("I accept the licence").check()
         download.click()
         page.get_by_text("www.dropbox.com cannot be reached").wait_for()

@@ -99,7 +99,7 @@ def test_the_second_set_of_weights_is_in_the_file(model: Model, tmp_path: Path) 
 def test_a_model_of_one_set_offers_no_likeness(model: Model) -> None:
     one = Translator(alone(model, model.generator), "cpu", "fp32")
     assert not one.has_likeness and outputs(one, likeness=1.0).shape == (2, 3, 64, 64)
-    with pytest.raises(ValueError, match="one has one set of weights and offers no likeness; leave it at 1"):
+    with pytest.raises(ValueError, match="'one' has one set of weights and offers no likeness; leave it at 1"):
         outputs(one, likeness=0.5)
 
 

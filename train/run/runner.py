@@ -138,7 +138,7 @@ class Runner:
     def check_idle(self) -> None:
         """TrainingError while a run is going on."""
         if busy := self.busy():
-            raise TrainingError(f"{busy} is being trained; stop it first, or wait for it")
+            raise TrainingError(f"{busy!r} is being trained; stop it first, or wait for it")
 
     def progress(self, name: str) -> Progress:
         """How a run stands; TrainingError where there is none of that name."""

@@ -55,7 +55,7 @@ def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: 
     assert runner.datasets() == {picture_folder.name: picture_folder}
     settings = runner.settings("mine", picture_folder, iterations=100_000, **TINY)
     runner.start(settings)
-    with pytest.raises(TrainingError, match="mine is being trained"):
+    with pytest.raises(TrainingError, match="'mine' is being trained"):
         runner.start(runner.settings("other", picture_folder, **TINY))
     assert until(runner, "mine", "running", "failed") == "running"
     # Another page knows of it, and can stop it.

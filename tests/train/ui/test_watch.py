@@ -66,7 +66,7 @@ def test_nothing_is_prepared_while_another_run_is_on(tmp_path: Path, monkeypatch
     monkeypatch.setattr(runner, "busy", lambda: "alpha")
     monkeypatch.setattr(own, "folder", lambda *arguments, **options: pytest.fail("it was prepared"))
     form = cast(Any, SimpleNamespace(runner=runner))
-    with pytest.raises(TrainingError, match="alpha is being trained"):
+    with pytest.raises(TrainingError, match="'alpha' is being trained"):
         Form._made(form, "beta", str(tmp_path / "a.zip"), True, 80)
 
 
