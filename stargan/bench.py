@@ -59,7 +59,7 @@ def model(name: str) -> Model:
 def plain(model: Model, x: Tensor, styles: Tensor) -> Tensor:
     """The paper's way: everything anew for each picture."""
     with unfolded():
-        masks = face_masks(model.fan(x)) if model.fan is not None and model.config.w_hpf > 0 else None
+        masks = face_masks(model.fan(x)) if model.fan is not None and model.has_masks else None
         return model.generator(x, styles, masks)
 
 

@@ -98,7 +98,7 @@ def export(model: Model, out: Path, precision: str = "fp32", likeness: float = 1
     if precision not in TOLERANCE:
         raise ExportError(f"precision is {precision!r}; choose one of {', '.join(TOLERANCE)}")
     try:
-        blending.check(likeness, model.free is not None, model.name)
+        blending.check(likeness, model.has_likeness, model.name)
     except ValueError as error:
         raise ExportError(str(error)) from None
     generator = model.generator if model.free is None else blending.blended(model.free, model.generator, likeness)
@@ -186,12 +186,12 @@ def _facts(model: Model, precision: str, likeness: float) -> dict[str, Any]:
         "image_size": model.config.image_size,
         "latent_dim": model.config.latent_dim,
         "style_dim": model.config.style_dim,
-        "masks": model.fan is not None and model.config.w_hpf > 0,
+        "masks": model.has_masks,
         "precision": precision,
         # Images are (N, 3, S, S), RGB, -1 to 1; faces lie in them with these landmarks, as fractions of the side.
         "values": [-1, 1],
         "landmarks": frame_of(model).round(5).tolist(),
-    } | ({"likeness": likeness} if model.free is not None else {})
+    } | ({"likeness": likeness} if model.has_likeness else {})
 
 
 def _traced(network: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], name: str) -> Any:

@@ -47,13 +47,23 @@ class Model:
         }
         return nets | {name: net for name, net in (("fan", self.fan), ("free", self.free)) if net is not None}
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether it can keep the source's face by masks."""
+        return self.fan is not None and self.config.w_hpf > 0
+
+    @property
+    def has_likeness(self) -> bool:
+        """Whether one can choose how much of the person is kept."""
+        return self.free is not None
+
     def facts(self) -> str:
         """What a person should know of it, in a line: size, domains, what it has learned from besides, likeness, parameters."""
         numbers = sum(p.numel() for net in self.networks.values() for p in net.parameters())
         parts = [f"{self.config.image_size} px", f"domains {', '.join(self.config.domains)}"]
         if self.sources:
             parts.append(f"sources also of {', '.join(self.sources)}")
-        if self.free is not None:
+        if self.has_likeness:
             parts.append("likeness to choose")
         return ", ".join([*parts, f"{numbers / 1e6:.1f} million parameters"])
 

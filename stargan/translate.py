@@ -69,7 +69,7 @@ class Translator:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
         self.model = model
-        self.has_likeness = model.free is not None
+        self.has_likeness = model.has_likeness
         self.likeness = self.check_likeness(likeness)
         self.device = torch.device(_best_device() if device == "auto" else device)
         self.precision = fastest(self.device) if precision == "auto" else precision
@@ -80,7 +80,7 @@ class Translator:
         self.generator = self._fast(model.generator, FOLD_FROM[0])
         self._blend = self._blending(FOLD_FROM[0])
         self.style_encoder = FastStyleEncoder(model.style_encoder, self.dtype, FOLD_FROM[0]).to(self.device)
-        self.has_masks = model.fan is not None and model.config.w_hpf > 0
+        self.has_masks = model.has_masks
         self.fan = copy.deepcopy(model.fan if self.has_masks else None)
         if self.fan is not None:
             self.fan.to(self.device, self.dtype).to(memory_format=torch.channels_last)

@@ -58,15 +58,22 @@ def align(
     where what is needed is not installed.
     """
     faces = find_all(image, fan, backend)
-    if face is not None and not 1 <= face <= len(faces):
-        count = f"{len(faces)} faces were found, 1 to {len(faces)} from left to right" if len(faces) > 1 else "1 face was found"
-        raise AlignError(f"there is no face {face}: {count}; choose one of them")
-    chosen = largest(faces) if face is None else face - 1
+    chosen = choose(faces, face)
     notes = []
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces were found; the largest one is taken, number {chosen + 1} from the left.")
     picture, more = square(image, faces[chosen], size, frame)
     return Aligned(picture, (*notes, *more), tuple(faces), chosen)
+
+
+def choose(faces: list[Face], number: int | None) -> int:
+    """Where the one of that number is, from left to right, from 1 on, or the largest; AlignError where there is none."""
+    if number is None:
+        return largest(faces)
+    if not 1 <= number <= len(faces):
+        count = f"{len(faces)} faces were found, 1 to {len(faces)} from left to right" if len(faces) > 1 else "1 face was found"
+        raise AlignError(f"there is no face {number}: {count}; choose one of them")
+    return number - 1
 
 
 def find_all(image: Image.Image, fan: FAN | None = None, backend: str = "fan-68") -> list[Face]:

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from stargan import blending, styles
-from stargan.faces.align import find_all, square, warm_up
-from stargan.faces.find import Face, largest
+from stargan.faces.align import choose, find_all, square, warm_up
+from stargan.faces.find import Face
 from stargan.faces.squares import aligner_for
 from stargan.media import images
 from stargan.model import Model
@@ -133,7 +133,7 @@ class Studio:
     def __init__(self, model: Model, threads: int = 0, compiled: bool = True) -> None:
         """threads: of this process, 0 for as many as are fastest. compiled: whether to compile in the background."""
         self.model = model
-        self.has_masks = model.fan is not None and model.config.w_hpf > 0
+        self.has_masks = model.has_masks
         # Whether sources are aligned unless a person says otherwise, by what they are where they are, and what is to be said of it.
         found, self.on_alignment = aligner_for(model)
         self.aligns, self.aligner = found is not None, found or "fan-68"
@@ -165,7 +165,7 @@ class Studio:
     @property
     def has_likeness(self) -> bool:
         """Whether the model lets one choose how much of the person is kept."""
-        return self.model.free is not None
+        return self.model.has_likeness
 
     def checked(self, likeness: float) -> float:
         """A likeness that a program asks for; ValueError where this model does not offer it."""
@@ -185,7 +185,8 @@ class Studio:
         content = _file(source, Path.read_bytes)
         picture = images.read(content)
         if source.framed:
-            face = _chosen(self.faces(content, picture), source.face)
+            faces = self.faces(content, picture)
+            face = faces[choose(faces, source.face)]
             image, notes = square(picture, face, size, self.model.frame)
             found = SourceSquare(image, (self.on_alignment, *notes) if self.aligns and self.on_alignment else notes, face)
         else:
@@ -293,11 +294,3 @@ def _file(source: SourceChoice, ask: Callable[[Path], Value]) -> Value:
         return ask(Path(source.path))
     except OSError:
         raise images.ImageError("this picture has been deleted from the page meanwhile; drop it again") from None
-
-
-def _chosen(faces: list[Face], number: int | None) -> Face:
-    if number is None:
-        return faces[largest(faces)]
-    if not 1 <= number <= len(faces):
-        raise ValueError(f"there is no face {number} in this picture; it has {len(faces)}")
-    return faces[number - 1]

@@ -106,8 +106,8 @@ def test_a_face_is_chosen_and_put_back(address: str, two: Path) -> None:
     between = pixels(client.predict(source=source, face=2, paste=True, api_name="/interpolate"))
     assert between.shape == (450, 900, 3) and np.abs(between - pixels(before))[:, :450].mean() < 0.5
     refused = {
-        "no face 3 in this picture; it has 2": {"face": 3},
-        "no face 0 in this picture": {"face": 0, "paste": True},
+        "there is no face 3: 2 faces were found, 1 to 2 from left to right; choose one of them": {"face": 3},
+        "there is no face 0: 2 faces were found": {"face": 0, "paste": True},
         "give paste=True, or a face by its number": {"face": "all"},
         "the face is 'left'": {"face": "left"},
         "no face to put back; give aligned=True": {"paste": True, "aligned": False},

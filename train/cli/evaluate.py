@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     runs = [
         (name, model, likeness)
         for name, model in zip(names, models, strict=True)
-        for likeness in (options.likeness if model.free is not None or len(models) == 1 else [1.0])
+        for likeness in (options.likeness if model.has_likeness or len(models) == 1 else [1.0])
     ]
     for name, model, likeness in runs:
         photos = None
