@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from stargan.fast import FastConv
 from stargan.files import places
 from stargan.layers import unfolded
 from stargan.media import images
+from stargan.memory import most_used
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
 from stargan.translate import Translator
@@ -125,7 +125,7 @@ def child(way: str, name: str) -> dict[str, float]:
     else:
         plain(made, x, style)
     first = time.perf_counter() - start
-    return {"first": first, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {"first": first, "peak": most_used()}
 
 
 def _fresh(way: str, name: str) -> dict[str, float]:

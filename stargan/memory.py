@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +32,16 @@ def return_freed_memory(every: float = 5.0) -> None:
                 trim(0)
 
         threading.Thread(target=trimming, daemon=True).start()
+
+
+def most_used() -> float:
+    """GiB of main memory that this process has had at most; NaN where the system does not count them."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 2**10  # bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return math.nan
 
 
 class NotEnoughMemory(ValueError):

@@ -1,11 +1,14 @@
-"""What threads have freed goes back to the system."""
+"""What threads have freed goes back to the system, and what was used is counted."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
 import pytest
+
+from stargan.memory import most_used
 
 PROGRAM = """
 import resource, time
@@ -32,3 +35,12 @@ def test_freed_memory_is_returned() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     of_itself, asked_for = (int(line) for line in done.stdout.splitlines())  # MB
     assert of_itself <= 100 < asked_for
+
+
+def test_the_most_that_was_used_is_in_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    for system, unit in (("linux", 2**20), ("darwin", 2**30)):  # in KiB, and in bytes
+        monkeypatch.setattr(sys, "platform", system)
+        assert most_used() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, rel=0.1)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert math.isnan(most_used())

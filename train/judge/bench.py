@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import math
 import multiprocessing
-import resource
 import signal
 import statistics
 import time
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from stargan.faces.landmarks import load_fan68
 from stargan.layers import unfolded
-from stargan.memory import enough_memory
+from stargan.memory import enough_memory, most_used
 from train import data
 from train.config import PAPER, TrainConfig
 from train.memory import keep_freed_memory
@@ -139,7 +138,7 @@ def _peak(config: TrainConfig, way: str, found: Connection) -> None:
         if torch.cuda.is_available() and config.device != "cpu":
             found.send(torch.cuda.max_memory_allocated() / 2**30)
         else:
-            found.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+            found.send(most_used())
 
 
 def peak_memory(config: TrainConfig, way: str) -> float:
