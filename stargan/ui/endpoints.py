@@ -45,9 +45,10 @@ class Endpoints:
 
     def build(self) -> None:
         """Adds them to the Blocks that are open."""
-        for endpoint in (self.translate, self.interpolate, self.strip, self.grid):
-            gr.api(typed(endpoint), api_name=endpoint.__name__)
-        gr.api(typed(self.video), api_name="video", **VIDEOS)
+        with gr.Column(visible=False):  # or a browser makes something of each of the hundred values, before it shows the page
+            for endpoint in (self.translate, self.interpolate, self.strip, self.grid):
+                gr.api(typed(endpoint), api_name=endpoint.__name__)
+            gr.api(typed(self.video), api_name="video", **VIDEOS)
 
     def given(self, file: object) -> str | None:
         """The path of a file that a caller has uploaded, or given as a data URI; ValueError for any other."""

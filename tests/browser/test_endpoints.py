@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,6 +20,23 @@ from skimage import data
 from stargan.files import places
 from stargan.media.images import centre_crop
 from stargan.ui.source import EXAMPLES
+
+
+def test_browsers_make_nothing_of_what_is_for_programs(address: str) -> None:
+    with urllib.request.urlopen(f"{address}/config") as answer:
+        config = json.load(answer)
+    components = {component["id"]: component for component in config["components"]}
+
+    def shown(node: dict[str, Any]) -> Iterator[str]:
+        component = components.get(node["id"], {"type": "page", "props": {}})
+        if component["props"].get("visible", True):
+            yield component["type"]
+            for child in node.get("children") or []:
+                yield from shown(child)
+
+    kinds = set(shown(config["layout"]))
+    assert "image" in kinds and "api" not in kinds
+    assert {endpoint["api_name"] for endpoint in config["dependencies"]} >= {"translate", "interpolate", "strip", "grid", "video"}
 
 
 def test_the_endpoint(address: str, portrait_file: Path) -> None:
