@@ -17,12 +17,12 @@ OTHER = "hub"
 def picker(library: Library, downloads: bool) -> gr.Dropdown:
     """Builds the choice of model, each visitor's own, inside the Blocks that are open. downloads: whether visitors may have models
     fetched to this machine."""
-    chosen = gr.Dropdown(library.names(), value=library.default, label="Model", elem_id="model", filterable=False, min_width=200)
+    chosen = gr.Dropdown(library.names(), value=library.default, label="Model", elem_id="model", filterable=False, min_width=280)
     # Training may have made one since the page was opened.
     chosen.focus(lambda: gr.update(choices=library.names()), None, chosen, **QUIET)
     if not downloads:
         return chosen
-    with gr.Column(min_width=220), gr.Accordion("Get another model", open=False, elem_id="get-model"):
+    with gr.Column(min_width=180), gr.Accordion("Get another model", open=False, elem_id="get-model"):
         entries = zoo.downloadable()
         choices = [(f"{name}: {', '.join(entry.domains)}", name) for name, entry in entries.items()]
         which = gr.Radio([*choices, ("from the Hugging Face Hub", OTHER)], value=next(iter(entries)), label="Model to get")

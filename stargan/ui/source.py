@@ -75,7 +75,7 @@ class Source:
         gr.set_static_paths(list(known))
         with gr.Row(elem_id="sources"):
             first = next((str(path) for path in known), None)
-            box = Box.build(folder, "Portrait", "source", 170, first)
+            box = Box.build(folder, "Portrait", "source", 150, first)
             with gr.Column(scale=3, min_width=260):
                 opened = [Image.open(path).convert("RGB") for path in known]
                 offered = tile_row(tiles(opened, list(known.values()), 0), "Examples", "examples")

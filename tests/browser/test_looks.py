@@ -115,6 +115,15 @@ def test_a_picture_is_as_large_as_fits_at_whole_multiples(look: Callable[..., An
     assert side % SIDE == 0 and side >= 256 and side <= room
 
 
+def test_the_first_look_shows_the_picture(look: Callable[..., Any]) -> None:
+    page = look(1366)
+    to_tab(page, "Translate")
+    page.evaluate("scrollTo(0, 0)")
+    still(page)
+    # A small laptop has 657 px for a page: enough for nine tenths of a picture of 256 px.
+    assert page.locator(RESULT).bounding_box()["y"] + 0.9 * 256 < 657
+
+
 def test_the_card_is_shown(look: Callable[..., Any]) -> None:
     page = look(1280)
     to_tab(page, "About")
