@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -38,7 +40,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_verb(prog: str, description: str, verbs: Sequence[Verb], arguments: Sequence[str] | None) -> int:
-    """Runs one verb; returns its exit code, 2 after one sentence on stderr for unusable input, or 130 after Ctrl-C."""
+    """Runs one verb; returns its exit code, 2 after one sentence on stderr for unusable input, 130 after Ctrl-C, or 141 where
+    nobody reads what is printed any more."""
+    _prepare_streams()
     parser = Parser(prog=prog, description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for verb in verbs:
@@ -48,12 +52,28 @@ def run_verb(prog: str, description: str, verbs: Sequence[Verb], arguments: Sequ
         command.set_defaults(run=verb.run)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python writes to once more
+        return 141
     except (ValueError, OSError) as error:
         print(f"{prog} {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _prepare_streams() -> None:
+    """Streams that can be written to: one that was closed leads nowhere, and what its encoding has not, as names of files may hold,
+    is written with backslashes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as the process runs)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:

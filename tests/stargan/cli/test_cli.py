@@ -1,5 +1,6 @@
 """The command line, run as a process."""
 
+import io
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from command import refused, run
 from material import portrait
 from PIL import Image
 
-from stargan.cli.main import VERBS
+from stargan.cli.main import VERBS, main
 from stargan.files import places
 from stargan.media import images
 from tests.processes import NOTHING, forked
@@ -107,6 +108,27 @@ def test_failed_command_writes_nothing(folder, call):
 def test_help(call, arguments):
     result = call(*arguments, "--help")
     assert result.returncode == 0 and "usage" in result.stdout and result.stderr == ""
+
+
+def test_output_that_is_closed_unread_or_in_another_encoding(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    name = os.fsdecode(b"lat\xe9.png")
+    Image.open("source.png").save(name)
+
+    def returned(stream, *arguments):
+        with monkeypatch.context() as here:
+            here.setattr(sys, "stdout", stream)
+            here.setattr(sys, "stderr", None)
+            return main([*map(str, arguments)])
+
+    strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    assert returned(strict, "faces", name) == 0 and b"lat\\udce9.png: 0 faces" in strict.buffer.getvalue()
+    assert returned(None, *translation("--domain", "man", "--seed", 1, 2, out="unseen")) == 0
+    assert len(made(folder / "unseen")) == 2
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as unread:
+        assert returned(unread, "faces", "source.png") == 141
 
 
 @pytest.mark.slow
