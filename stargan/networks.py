@@ -9,6 +9,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -75,8 +76,8 @@ class ModelConfig:
         """The branch of a domain given by name or number; ValueError where there is none."""
         if isinstance(domain, str) and domain in self.domains:
             return self.domains.index(domain)
-        if isinstance(domain, int) and 0 <= domain < len(self.domains):
-            return domain
+        if isinstance(domain, Integral) and 0 <= int(domain) < len(self.domains):  # NumPy's, too
+            return int(domain)
         raise ValueError(f"there is no domain {domain!r} in this model; choose one of {', '.join(self.domains)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -46,10 +47,14 @@ def truncate(model: Model, domain: str | int, style: Tensor, psi: float) -> Tens
 
 def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> Tensor:
     """The style (style_dim,) of the latent that a seed stands for, under `truncate`. ValueError for psi outside 0 to 2, a
-    negative seed or an unknown domain."""
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"the seed is {seed}; it has to be a whole number, 0 or above")
-    latent = torch.randn(1, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    seed that is no whole number from 0 on, or an unknown domain."""
+    try:
+        number = operator.index(seed)  # of NumPy's whole numbers, too
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise ValueError(f"the seed is {seed}; it has to be a whole number from 0 to 2**63 - 1")
+    latent = torch.randn(1, model.config.latent_dim, generator=torch.Generator().manual_seed(number))
     return truncate(model, domain, from_latents(model, domain, latent)[0], psi)
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -238,6 +239,7 @@ def test_unknown_precision_is_refused(golden_model: Model) -> None:
 def test_a_seed_stands_for_one_style(golden_model: Model) -> None:
     first = styles.from_seed(golden_model, "a", 7)
     assert torch.equal(first, styles.from_seed(golden_model, 0, 7))
+    assert torch.equal(first, styles.from_seed(golden_model, np.int64(0), np.int64(7)))  # type: ignore[arg-type]
     assert not torch.equal(first, styles.from_seed(golden_model, "a", 8))
     assert not torch.equal(first, styles.from_seed(golden_model, "b", 7))
 
@@ -250,8 +252,9 @@ def test_truncation_pulls_towards_the_mean(golden_model: Model) -> None:
     for psi in (-0.1, 2.1, float("nan")):
         with pytest.raises(ValueError, match="psi"):
             styles.from_seed(golden_model, "a", 7, psi=psi)
-    with pytest.raises(ValueError, match="seed"):
-        styles.from_seed(golden_model, "a", -1)
+    for seed in (-1, 2**63, 7.5, "7", None):
+        with pytest.raises(ValueError, match="seed"):
+            styles.from_seed(golden_model, "a", seed)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"'cat'.*a, b"):
         styles.from_seed(golden_model, "cat", 1)
 
