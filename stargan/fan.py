@@ -38,7 +38,7 @@ class FANConfig:
 
 def _coordinates(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(1, 3, side, side): x down the first image axis, y along the second, both -1 to 1, and the radius scaled to at most 1."""
-    x, y = torch.meshgrid(*[torch.linspace(-1, 1, side, device=device)] * 2, indexing="ij")
+    x, y = torch.meshgrid(*[torch.linspace(-1, 1, side, dtype=torch.float32, device=device)] * 2, indexing="ij")
     radius = torch.sqrt(x**2 + y**2)
     return torch.stack([x, y, radius / radius.max()])[None].to(dtype)
 

@@ -38,7 +38,7 @@ def _bf16_is_faster() -> bool:
         return False
     shapes = (1, 64, 64, 64), (64, 64, 3, 3)
     cases = {
-        dtype: [torch.ones(shape, dtype=dtype).contiguous(memory_format=torch.channels_last) for shape in shapes]
+        dtype: [torch.ones(shape, dtype=dtype, device="cpu").contiguous(memory_format=torch.channels_last) for shape in shapes]
         for dtype in (torch.float32, torch.bfloat16)
     }
     times: dict[torch.dtype, list[float]] = {dtype: [] for dtype in cases}

@@ -19,21 +19,27 @@ LARGEST = 1000.0  # number of a style that is read; those of real pictures are a
 
 
 def _domain(model: Model, domain: str | int, count: int = 1) -> Tensor:
-    return torch.full((count,), model.config.domain_index(domain))
+    return torch.full((count,), model.config.domain_index(domain), device="cpu")
 
 
 @torch.inference_mode()
+@torch.autocast("cpu", enabled=False)
 def from_latents(model: Model, domain: str | int, latents: Tensor) -> Tensor:
     """Latents (N, latent_dim) -> styles (N, style_dim)."""
     return model.mapping_network(latents, _domain(model, domain, len(latents)))
+
+
+def _latents(model: Model, seed: int, count: int = 1) -> Tensor:
+    """(count, latent_dim), the same whatever type and device tensors have by default."""
+    rng = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(count, model.config.latent_dim, generator=rng, dtype=torch.float32, device="cpu")
 
 
 def mean(model: Model, domain: str | int) -> Tensor:
     """The mean style of a domain over a fixed set of latents, (style_dim,); the model keeps it."""
     index = model.config.domain_index(domain)
     if index not in model.mean_styles:
-        latents = torch.randn(MEAN_OF, model.config.latent_dim, generator=torch.Generator().manual_seed(0))
-        model.mean_styles[index] = from_latents(model, domain, latents).mean(0)
+        model.mean_styles[index] = from_latents(model, domain, _latents(model, 0, MEAN_OF)).mean(0)
     return model.mean_styles[index]
 
 
@@ -54,11 +60,11 @@ def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> T
         number = -1
     if not 0 <= number < 2**63:
         raise ValueError(f"the seed is {seed}; it has to be a whole number from 0 to 2**63 - 1")
-    latent = torch.randn(1, model.config.latent_dim, generator=torch.Generator().manual_seed(number))
-    return truncate(model, domain, from_latents(model, domain, latent)[0], psi)
+    return truncate(model, domain, from_latents(model, domain, _latents(model, number))[0], psi)
 
 
 @torch.inference_mode()
+@torch.autocast("cpu", enabled=False)
 def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
     """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain."""
     x = images.to_tensor(reference) if isinstance(reference, Image.Image) else reference
@@ -84,7 +90,7 @@ def mix(styles: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """The mean of styles (style_dim,) under weights of 0 and above; ValueError where they do not match or are all 0."""
     if len(styles) != len(weights) or not styles:
         raise ValueError(f"there are {len(styles)} styles and {len(weights)} weights; give one weight a style")
-    weight = torch.tensor(weights, dtype=torch.float32)
+    weight = torch.tensor(weights, dtype=torch.float32, device="cpu")
     if bool((weight < 0).any()) or weight.sum() <= 0:
         raise ValueError(f"the weights are {list(weights)}; they have to be 0 or above, at least one of them above")
     return (weight / weight.sum()) @ torch.stack(list(styles))
@@ -113,4 +119,4 @@ def from_json(text: str, model: Model, domain: str | None = None) -> Tensor:
         raise ValueError(f"this style is one of the domain {said['domain']!r}, not of {domain!r}; choose that domain first")
     if len(numbers) != model.config.style_dim:
         raise ValueError(f"this style has {len(numbers)} numbers, this model takes {model.config.style_dim}; use one of its own")
-    return torch.tensor(numbers, dtype=torch.float32)
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")

@@ -27,7 +27,7 @@ def path(styles: Sequence[Tensor], frames: int, loop: bool = False) -> Tensor:
         raise VideoError("a video goes from one style to another; give at least two styles")
     if frames < 1:
         raise VideoError(f"a transition of {frames} frames cannot be shown; give more seconds or more frames a second")
-    t = torch.arange(frames)[:, None] / frames
+    t = torch.arange(frames, dtype=torch.float32, device=styles[0].device)[:, None] / frames
     eased = t * t * (3 - 2 * t)
     ends = [*styles[1:], styles[0]] if loop else styles[1:]
     steps = [torch.lerp(a, b, eased) for a, b in zip(styles, ends)]

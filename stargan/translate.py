@@ -190,8 +190,8 @@ class Translator:
         with that. threads: takes that many without measuring; OMP_NUM_THREADS, where it is set, decides as well. They are of the
         whole process, except for Python threads that have already worked. To be called before `compile`."""
         size = self.model.config.image_size
-        x = self._ready(self._square(torch.zeros(1, 3, size, size)))
-        styles = torch.zeros(1, self.model.config.style_dim, device=self.device)
+        x = self._ready(self._square(torch.zeros(1, 3, size, size, device="cpu")))
+        styles = torch.zeros(1, self.model.config.style_dim, dtype=torch.float32, device=self.device)
 
         def seconds(generator: FastGenerator) -> float:
             times = []
@@ -226,7 +226,7 @@ class Translator:
         config = self.model.config
         calls = {name: torch.compile(call, dynamic=False) for name, call in self._plain().items()}
         calls["skips"] = self._plain()["skips"]
-        x = self._square(torch.zeros(1, 3, config.image_size, config.image_size))
+        x = self._square(torch.zeros(1, 3, config.image_size, config.image_size, device="cpu"))
         try:
             with torch.no_grad():
                 features, normalized, kept = calls["encode"](self._ready(x))
@@ -237,7 +237,7 @@ class Translator:
                     cases.append(calls["skips"](kept, masks.combine(parts)))
                 for skips in cases:
                     for count in (1, TOGETHER):
-                        styles = torch.zeros(count, config.style_dim, device=self.device)
+                        styles = torch.zeros(count, config.style_dim, dtype=torch.float32, device=self.device)
                         calls["decode"](features, normalized, styles, skips)
         # Compilers fail in ways of their own.
         except Exception as error:
@@ -268,7 +268,8 @@ class Translator:
         if x.shape[-2:] != (size, size):
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         # Written anew: compiled code wants the same strides every time, those of length-1 dimensions included.
-        return torch.empty((1, 3, size, size), memory_format=torch.channels_last).copy_(x)
+        made = torch.empty((1, 3, size, size), dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
+        return made.copy_(x)
 
     def _ready(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype)

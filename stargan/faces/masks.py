@@ -6,6 +6,7 @@ Offsets are written for masks of 256 px and scale with the side.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,8 +99,8 @@ def combine(parts: Mapping[str, Tensor], weights: Mapping[str, float] | None = N
             raise ValueError(f"there is no facial part {part!r}; parts are {', '.join(PARTS)}")
         if not 0 <= weight < math.inf:
             raise ValueError(f"the weight of {part} is {weight}; weights are 0 (the part is free) or above, and finite")
-    full = sum((weights.get(part, 1.0) * parts[part] for part in PARTS), torch.zeros(()))
-    inner = sum((weights.get(part, 1.0) * parts[part] for part in _INNER), torch.zeros(()))
+    full = functools.reduce(torch.add, (weights.get(part, 1.0) * parts[part] for part in PARTS))
+    inner = functools.reduce(torch.add, (weights.get(part, 1.0) * parts[part] for part in _INNER))
     return full.clamp(0, 1), inner.clamp(0, 1)
 
 

@@ -82,6 +82,7 @@ def fill(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], path:
             raise CheckpointError(f"{key!r} of {path} holds values that are no numbers; the file is damaged")
     for name, net in networks.items():
         # Copies, because a mapped file that is cut short later would bring the process down.
-        state = {key: tensors[f"{name}.{key}"].to(value.dtype, copy=True).contiguous() for key, value in net.state_dict().items()}
+        types = {key: torch.float32 if value.is_floating_point() else value.dtype for key, value in net.state_dict().items()}
+        state = {key: tensors[f"{name}.{key}"].to(kind, copy=True).contiguous() for key, kind in types.items()}
         net.load_state_dict(state, assign=True)
         net.eval().requires_grad_(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from material import fill, portrait
 
-from stargan import styles, zoo
+from stargan import styles, transition, zoo
 from stargan.faces.masks import PARTS, face_masks
 from stargan.fan import FANConfig
 from stargan.fast import FastGenerator, modulated
-from stargan.files import places
+from stargan.files import checkpoint, places
 from stargan.media import images
 from stargan.model import Model, build
 from stargan.networks import ModelConfig
@@ -296,6 +297,33 @@ def test_a_style_is_truncated_and_mixed_in_a_square(golden_model: Model) -> None
     for i, (x, y) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
         assert torch.equal(styles.bilinear(corners, x, y), corners[i])
     torch.testing.assert_close(styles.bilinear(corners, 0.5, 0.5), torch.full((2,), 1.5))
+
+
+def test_what_tensors_are_by_default_decides_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(image_size=64, domains=("a", "b"), hidden_dim=24, base_channels=4, max_channels=16)
+    checkpoint.save(build(config, FANConfig(landmarks=98, width=16, input_size=64, depth=2)), tmp_path / "model.safetensors")
+
+    def results() -> list[torch.Tensor]:
+        model = zoo.load(str(tmp_path / "model.safetensors"))
+        translator, source = Translator(model, "cpu", "fp32"), portrait(1, 64)
+        seed, reference = styles.from_seed(model, "b", 7, psi=0.5), styles.from_reference(model, source, "a")
+        pasted = styles.from_json(styles.to_json(seed, model, "b"), model)
+        mixed = styles.mix([seed, reference, pasted, translator.style(source, "a")], [1, 2, 3, 4])
+        return [mixed, translator.decode(translator.encode(source), transition.path([mixed, seed], 2))]
+
+    usual = results()
+    with torch.device("meta"):
+        elsewhere = results()
+    with torch.autocast("cpu", torch.bfloat16):
+        styles.from_seed(zoo.load(str(tmp_path / "model.safetensors")), "b", 7, psi=0.5)
+    torch.set_default_dtype(torch.float64)
+    try:
+        longer = results()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for results_so in (elsewhere, longer):
+        assert all(map(torch.equal, usual, results_so))
 
 
 def test_mixing_and_interpolation() -> None:
