@@ -7,7 +7,6 @@ import operator
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -66,12 +65,9 @@ def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> T
 @torch.inference_mode()
 @torch.autocast("cpu", enabled=False)
 def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
-    """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain."""
-    x = images.to_tensor(reference) if isinstance(reference, Image.Image) else reference
-    size = model.config.image_size
-    if x.shape[-2:] != (size, size):
-        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-    return model.style_encoder(x, _domain(model, domain))[0]
+    """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain.
+    ValueError for another tensor, or an unknown domain."""
+    return model.style_encoder(images.to_square(reference, model.config.image_size), _domain(model, domain))[0]
 
 
 def interpolate(a: Tensor, b: Tensor, t: float) -> Tensor:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -110,7 +109,8 @@ class Translator:
         parts: Mapping[str, float] | None = None,
         likeness: float | None = None,
     ) -> Encoded:
-        """Encodes a square picture, or a tensor (1, 3, H, W) in [-1, 1], resized to what the model takes.
+        """Encodes a square picture, or a tensor (1, 3, H, W) in [-1, 1], resized to what the model takes; ValueError
+        for another tensor.
 
         masks: keep the source's face where the model can. parts: the weight of each facial part, as in `masks.combine`. likeness:
         0 to 1, by default the translator's.
@@ -155,9 +155,13 @@ class Translator:
     @enough_memory(LESS)
     @torch.no_grad()
     def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
-        """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU."""
+        """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU; ValueError
+        for styles of another length, or none."""
+        count = self.model.config.style_dim
+        if style.shape[-1:] != (count,) or not style.numel():
+            raise ValueError(f"a style of this model has {count} numbers, not {list(style.shape)}; give ({count},) or (K, {count})")
         # A copy, as compiled code would be compiled anew for a tensor of inference mode.
-        styles = style.reshape(-1, self.model.config.style_dim).to(self.device, torch.float32, copy=True)
+        styles = style.reshape(-1, count).to(self.device, torch.float32, copy=True)
         # A processor has its hands full with one, unless what it does is compiled.
         groups = styles.split(TOGETHER if self.compiled or self.device.type != "cpu" else 1)
         # Compiled code knows two numbers of styles; a rest would be compiled anew.
@@ -263,13 +267,10 @@ class Translator:
         }
 
     def _square(self, picture: Image.Image | Tensor) -> Tensor:
-        x = images.to_tensor(picture) if isinstance(picture, Image.Image) else picture
         size = self.model.config.image_size
-        if x.shape[-2:] != (size, size):
-            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         # Written anew: compiled code wants the same strides every time, those of length-1 dimensions included.
         made = torch.empty((1, 3, size, size), dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
-        return made.copy_(x)
+        return made.copy_(images.to_square(picture, size))
 
     def _ready(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype)

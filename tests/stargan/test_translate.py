@@ -224,6 +224,22 @@ def test_sources_of_any_size_are_taken(golden_model: Model) -> None:
         assert out.shape == (1, 3, 64, 64) and out.dtype == torch.float32 and out.abs().max() <= 1
 
 
+def test_tensors_that_are_no_picture_or_no_style_are_refused(golden_model: Model) -> None:
+    translator, x = Translator(golden_model), images.to_tensor(portrait(5, 64))
+    encoded = translator.encode(x)
+    for same in (x[0], x.double(), x.half(), x.transpose(2, 3).contiguous().transpose(2, 3)):
+        torch.testing.assert_close(translator.encode(same).image, x, atol=1e-3, rtol=0)
+        styles.from_reference(golden_model, same, "a")
+    pixels = (x + 1) * 127.5
+    for wrong in (pixels, pixels.byte(), x * float("nan"), x.repeat(2, 1, 1, 1), x[:0], x[:, :1], x.permute(0, 2, 3, 1), x.numpy()):
+        for call in (translator.encode, lambda w: translator.style(w, "a"), lambda w: styles.from_reference(golden_model, w, "a")):
+            with pytest.raises(ValueError, match="picture"):
+                call(wrong)
+    for style in (torch.zeros(63), torch.zeros(128), torch.zeros(0, 64)):
+        with pytest.raises(ValueError, match="64 numbers"):
+            translator.decode(encoded, style)
+
+
 def test_a_model_without_fan_ignores_masks() -> None:
     config = ModelConfig(image_size=64, domains=("a",), base_channels=8, max_channels=8, w_hpf=0, hidden_dim=16)
     translator = Translator(build(config))
