@@ -62,6 +62,7 @@ class Translator:
     device: cpu, cuda or mps; auto takes the fastest that is there. precision: auto takes what is fastest on the device; fp32
     gives the golden values. likeness: where the model offers a choice (`has_likeness`), how much of the person outputs keep, 0 to
     1, unless `encode` is given another; ValueError for another than 1 where it does not.
+    ValueError also for a device or a precision that is not there.
     """
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto", likeness: float = 1.0) -> None:
@@ -70,7 +71,7 @@ class Translator:
         self.model = model
         self.has_likeness = model.has_likeness
         self.likeness = self.check_likeness(likeness)
-        self.device = torch.device(_best_device() if device == "auto" else device)
+        self.device = _device(device)
         self.precision = fastest(self.device) if precision == "auto" else precision
         self.dtype = PRECISIONS[self.precision]
         if self.precision == "fp32":
@@ -280,7 +281,12 @@ class Translator:
         return masks.part_masks(self.fan(x))
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    # Without CUDA in PyTorch it is an AssertionError.
+    except (RuntimeError, TypeError, AssertionError):
+        raise ValueError(f"the device {name!r} is none that is here; choose auto, cpu, cuda or mps") from None

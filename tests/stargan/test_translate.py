@@ -248,7 +248,10 @@ def test_a_model_without_fan_ignores_masks() -> None:
     assert translator.decode(encoded, torch.zeros(64)).shape == (1, 3, 64, 64)
 
 
-def test_unknown_precision_is_refused(golden_model: Model) -> None:
+def test_an_unknown_precision_or_device_is_refused(golden_model: Model) -> None:
+    for device in ("CPU", "tpu", "cuda:99", "mps" if torch.cuda.is_available() else "cuda"):
+        with pytest.raises(ValueError, match=f"'{device}'"):
+            Translator(golden_model, device)
     with pytest.raises(ValueError, match="fp8"):
         Translator(golden_model, precision="fp8")
 
