@@ -96,7 +96,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _translate_one(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    path = target(options.out, [*options.source, *(options.reference or ())])
+    inputs = [*options.source, *(options.reference or ())]
+    path = target(options.out, inputs)
     from stargan import styles
     from stargan.faces.squares import put_back
     from stargan.media import images
@@ -108,6 +109,9 @@ def _translate_one(options: argparse.Namespace) -> int:
     model.config.domain_index(options.domain)
     how = aligner(options, model)
     cut = squares(photograph, model.config.image_size, options.source[0], how, options.face, model.frame)
+    paths = [path]
+    if len(cut) > 1 and not options.paste:
+        paths = [target(str(path.with_stem(f"{path.stem}-{i}")), inputs) for i in range(1, len(cut) + 1)]
     if reference is not None:
         reference = square(reference, model, options.reference[0], how)
     loaded = time.perf_counter()
@@ -121,7 +125,6 @@ def _translate_one(options: argparse.Namespace) -> int:
     if options.paste:
         results = [put_back(photograph, cut, results)]
     done = time.perf_counter()
-    paths = [path] if len(results) == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(results) + 1)]
     for result, each in zip(results, paths):
         write(result, each)
     print(f"translated in {done - loaded:.2f} s ({done - start:.2f} s with loading), wrote {', '.join(map(str, paths))}")
@@ -160,6 +163,8 @@ def _translate_many(options: argparse.Namespace) -> int:
     )
     mine = bulk.shard(sources, rank, world)
     targets = [path for name in mine for path in job.everything(name)]
+    if made_of := {os.path.realpath(path) for path in targets} & {os.path.realpath(path) for path in sources.values()}:
+        raise CommandError(f"{min(made_of)} is a source and would be written over; write into another folder")
     bulk.open_folder(out, _request(options, model, job), targets, options.overwrite)
     missing = job.missing(mine)
     failed = _run(job, missing, len(mine), options.workers, shown=rank == 0)

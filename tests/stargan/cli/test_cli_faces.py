@@ -93,6 +93,17 @@ def test_all_faces_are_translated_in_turn(folder: Path) -> None:
     assert translate("--seed", "1", "2", "--face", "all", "--paste", out="many") == 2
 
 
+def test_no_source_is_written_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own-2.png").write_bytes(before := Path("two.png").read_bytes())
+    Path("two--seed-1.png").write_bytes(before)
+    call = ["translate", "--model", "small.safetensors", "--domain", "man", "--aligner", "fan-68", "--seed", "1"]
+    assert main([*call, "--face", "all", "own-2.png", "-o", "own.png"]) == 2 and not Path("own-1.png").exists()
+    assert "own-2.png is what it is to be made of" in capsys.readouterr().err
+    assert main([*call, "--overwrite", "two.png", "two--seed-1.png", "-o", "."]) == 2
+    assert "two--seed-1.png is a source and would be written over" in capsys.readouterr().err
+    assert Path("own-2.png").read_bytes() == Path("two--seed-1.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
