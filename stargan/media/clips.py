@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from stargan.media import hdr
 from stargan.media.video import VideoError
 
 MOST_SIDE = 1920  # px; a larger clip is made smaller
@@ -203,9 +204,9 @@ def _time(frame: av.VideoFrame) -> Fraction | None:
 
 
 def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> Image.Image:
-    """A frame at a width and height; phones note how they were held."""
+    """A frame at a width and height, in sRGB; phones note how they were held."""
     width, height = reversed(size) if frame.rotation % 180 else size
-    picture = frame.to_image(width=width, height=height)
+    picture = hdr.in_srgb(frame.to_image(width=width, height=height), frame)
     return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
 
 

@@ -181,3 +181,25 @@ def test_a_title_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
     assert b"Geburtstag \xe0" in (tmp_path / "clip.mkv").read_bytes()
     clip = clips.opened(tmp_path / "clip.mkv")
     assert len(list(clip.read())) == clip.frames == 10 and not list(clips.sound(clip, 1))
+
+
+@pytest.mark.parametrize(
+    ("curve", "grey", "white", "skin"), [(16, 0.38, 0.58, (0.530, 0.495, 0.454)), (18, 0.38, 0.75, (0.677, 0.604, 0.505))]
+)
+def test_a_clip_in_hdr_looks_as_its_scene_does(
+    curve: int, grey: float, white: float, skin: tuple[float, float, float], tmp_path: Path
+) -> None:
+    """Signals in PQ and HLG of a grey card, which is 104 in other clips, and of white, by ITU-R BT.2408, and of a face."""
+    with av.open(str(tmp_path / "hdr.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        codec = stream.codec_context
+        codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range = 9, 9, curve, 1
+        for signal in ((grey,) * 3, (white,) * 3, skin):
+            pixels = np.tile((np.array(signal) * 65535).round().astype(np.uint16), (64, 64, 1))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le")
+            file.mux(stream.encode(frame.reformat(format="yuv420p10le", dst_colorspace=9)))
+        file.mux(stream.encode())
+    of_grey, of_white, of_skin = (np.asarray(frame)[32, 32].astype(int) for frame in clips.opened(tmp_path / "hdr.mp4").read())
+    assert np.abs(of_grey - 104).max() < 8 and of_white.min() > 238
+    assert np.abs(of_skin - (224, 172, 140)).max() < 12
