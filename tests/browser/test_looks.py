@@ -136,3 +136,6 @@ def test_the_card_is_shown(look: Callable[..., Any]) -> None:
           return pictures.length == 3 && pictures.every(i => i.complete && i.naturalWidth > 0);
         }"""
     )
+    page.set_viewport_size({"width": 390, "height": 800})
+    names = page.locator("#about td:first-child").evaluate_all("cells => cells.map(cell => cell.offsetWidth)")
+    assert names and min(names) > 100, "a letter a line"
