@@ -22,10 +22,10 @@ def _domain(model: Model, domain: str | int, count: int = 1) -> Tensor:
 
 
 @torch.inference_mode()
-@torch.autocast("cpu", enabled=False)
 def from_latents(model: Model, domain: str | int, latents: Tensor) -> Tensor:
     """Latents (N, latent_dim) -> styles (N, style_dim)."""
-    return model.mapping_network(latents, _domain(model, domain, len(latents)))
+    with torch.autocast("cpu", enabled=False):
+        return model.mapping_network(latents, _domain(model, domain, len(latents)))
 
 
 def _latents(model: Model, seed: int, count: int = 1) -> Tensor:
@@ -63,11 +63,12 @@ def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> T
 
 
 @torch.inference_mode()
-@torch.autocast("cpu", enabled=False)
 def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
     """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain.
     ValueError for another tensor, or an unknown domain."""
-    return model.style_encoder(images.to_square(reference, model.config.image_size), _domain(model, domain))[0]
+    square = images.to_square(reference, model.config.image_size)
+    with torch.autocast("cpu", enabled=False):
+        return model.style_encoder(square, _domain(model, domain))[0]
 
 
 def interpolate(a: Tensor, b: Tensor, t: float) -> Tensor:
