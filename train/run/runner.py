@@ -158,7 +158,8 @@ class Runner:
         if going:
             fresh = own and not trained_by(folder)
             state, rate = ("starting", None) if fresh else ("running", rate)
-        elif own and self._process is not None and self._process.returncode not in (0, None):
+        # Before the first iteration, a run that is stopped just ends.
+        elif own and self._process is not None and self._process.returncode not in (0, None, -signal.SIGTERM):
             state, message = "failed", _last_words(folder / "output.txt", self._process.returncode)
         else:
             state = "done" if iteration >= iterations > 0 else "stopped"

@@ -79,6 +79,9 @@ def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: 
     assert runner.progress("mine").iteration == stopped.iteration + 2
     with pytest.raises(TrainingError, match="mine is not being trained"):
         runner.stop("mine")
+    runner.start(runner.settings("brief", picture_folder, **TINY))
+    runner.stop("brief")
+    assert until(runner, "brief", "stopped", "failed", "done") == "stopped", "before it had begun"
 
 
 @pytest.mark.slow
