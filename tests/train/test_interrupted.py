@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from material import portrait
+from material import TINY_RUN, portrait
 
-from train import data, log
+from train import config, data, log
 from train.data import own
 from train.data.making import PrepareError
+from train.run import loop
 from train.run.runner import Runner
+from train.run.stopping import stopped_by_signals
 
 
 def lines(*iterations: int) -> str:
@@ -69,3 +75,27 @@ def test_one_process_prepares_a_folder(tmp_path: Path) -> None:
     with FileLock(out / ".lock"), pytest.raises(PrepareError, match="being prepared already; wait"):
         own.folder(tmp_path / "source", out, 32)
     assert own.folder(tmp_path / "source", out, 32).written == 8
+
+
+def test_a_run_whose_terminal_has_gone_is_saved(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_step(iteration: int, found: dict[str, float]) -> None:
+        if iteration == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    printed = os.fdopen(writer, "w", buffering=1)
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setattr(sys, "stderr", printed)
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        places = {"data": str(picture_folder), "runs": str(tmp_path)}
+        state = loop.fit(config.from_mapping({**TINY_RUN, **places, "iterations": 1000, "save_every": 1000}), on_step)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with stopped_by_signals(stop := threading.Event()):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    printed.close()
+    assert sys.stderr is printed and not stop.is_set()
+    assert state.iteration == 2 and (tmp_path / "tiny" / "checkpoint-0000002.pt").exists()

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from train.run.checkpoints import MODEL, checkpoints, elsewhere, export, prune, 
 from train.run.lock import alone
 from train.run.records import Records
 from train.run.start import begin, check_shape
+from train.run.stopping import stopped_by_signals, unread_output
 from train.step.batch import Batch, sample_batch
 from train.step.state import State
 from train.step.update import iterate
@@ -50,27 +50,14 @@ def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
             yield batch.result()
 
 
-@contextlib.contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop` meanwhile, where this is the main thread (others cannot have handlers)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def fit(
     config: TrainConfig,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop: threading.Event | None = None,
     accept_changes: bool = False,
 ) -> State:
-    """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM or SIGINT comes; saves before it returns.
+    """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM, SIGINT or SIGHUP comes; saves before it
+    returns.
 
     A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures. on_step is given the
     iteration and its losses, in the first process.
@@ -79,7 +66,13 @@ def fit(
     checkpoints have gone, NotEnoughMemory.
     """
     keep_freed_memory()
-    stop = stop or threading.Event()
+    with unread_output():
+        return _fit(config, on_step, stop or threading.Event(), accept_changes)
+
+
+def _fit(
+    config: TrainConfig, on_step: Callable[[int, dict[str, float]], None] | None, stop: threading.Event, accept_changes: bool
+) -> State:
     config, origin = _settled(config)
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
     folder, first = config.folder, state.processes.is_main_process
@@ -89,7 +82,6 @@ def fit(
     # A model that aligns nothing has no frame.
     state.frame = framing.frame(train, origin) if state.fan is not None or state.aligner else None
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_stopped_by_signals(stop))
         if first:
             stack.enter_context(alone(folder))
         resumed = resume(state, folder, accept_changes)
@@ -112,6 +104,8 @@ def fit(
                     f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
                     f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
                 )
+            # Before that there is nothing to save, and growing a model takes minutes.
+            stack.enter_context(stopped_by_signals(stop))
             with enough_memory(
                 f"set batch lower than {config.batch}, accumulate higher than {config.accumulate} (the batch in more parts), or "
                 f"image_size lower than {config.image_size}, and call fit again: it continues from the last checkpoint"
