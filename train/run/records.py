@@ -71,14 +71,17 @@ class Records:
         # What a run that was killed had told past the checkpoint that is continued from is taken back.
         log.cut(folder / "log.jsonl", state.iteration)
         self.log = (folder / "log.jsonl").open("a")
+        self.since: dict[str, float] = {}  # the newest of each loss since the last line
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration + 1)
 
     def losses(self, found: dict[str, float]) -> None:
-        """Once an iteration; written every `log_every`, for both kinds of guidance where they come in turn."""
+        """Once an iteration; written every `log_every`, each as it was last: not all are in each iteration."""
         c, iteration = self.state.config, self.state.iteration
         self.bar.update()
-        if iteration % c.log_every >= 1 + c.alternate:
+        self.since |= found
+        if iteration % c.log_every:
             return
+        found, self.since = self.since, {}
         seconds = round(time.monotonic() - self.start, 2)
         self.log.write(json.dumps({"iteration": iteration, "seconds": seconds} | found) + "\n")
         self.log.flush()

@@ -59,7 +59,8 @@ def test_a_resumed_run_ends_with_the_same_weights(picture_folder: Path, tmp_path
 
 def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: Path) -> None:
     seen = []
-    state = loop.fit(settings(picture_folder, tmp_path, keep=1), on_step=lambda i, found: seen.append((i, found)))
+    changes = {"keep": 1, "log_every": 4}
+    state = loop.fit(settings(picture_folder, tmp_path, **changes), on_step=lambda i, found: seen.append((i, found)))
     folder = tmp_path / "tiny"
     assert [p.name for p in sorted(folder.glob("checkpoint-*"))] == ["checkpoint-0000004.pt"]
     assert (folder / "samples" / "0000004.png").stat().st_size > 1000
@@ -70,6 +71,9 @@ def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: P
     assert [i for i, _ in seen] == [1, 2, 3, 4]
     assert {"D/latent_real", "G/latent_cyc"} <= seen[0][1].keys() and {"D/ref_real", "G/ref_sty"} <= seen[1][1].keys()
     assert all(np.isfinite(list(found.values())).all() for _, found in seen)
+    (line,) = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    newest = {key: value for _, found in seen for key, value in found.items()}
+    assert line == {"iteration": 4, "seconds": line["seconds"]} | newest and "D/ref_reg" in newest, "R1 is not in the fourth"
 
 
 def test_training_changes_the_averaged_networks_too(picture_folder: Path, tmp_path: Path) -> None:
