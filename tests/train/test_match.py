@@ -76,13 +76,13 @@ def test_the_command_writes_a_model(picture_folder: Path, tmp_path: Path, capsys
     assert not (tmp_path / "no.safetensors").exists()
 
 
-@pytest.mark.parametrize("out", [".", "matched.ckpt", "folder.safetensors", "file.txt/matched.safetensors"])
+@pytest.mark.parametrize("out", [".", "matched.ckpt", "folder.safetensors", "file.txt/matched.safetensors", "/proc/m.safetensors"])
 def test_an_unusable_out_is_refused_before_the_work(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "folder.safetensors").mkdir()
     (tmp_path / "file.txt").write_text("no folder")
     # Neither model nor data exist: whoever looked at them first would say so.
     assert main(["match", "--model", "none.safetensors", "--data", "nowhere", "--out", str(tmp_path / out)]) == 2
-    assert "--out is " in capsys.readouterr().err
+    assert "--out" in capsys.readouterr().err
 
 
 def test_what_aligned_the_pictures_is_kept_and_checked(picture_folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,4 +48,15 @@ def model_file(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"--out is {path}, but {path.parent} is no folder and cannot be made one ({error.strerror})") from error
+    check_writable(path.parent)
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """CommandError where nothing can be written to a folder, or where it would have to be made."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise CommandError(f"{place} cannot be written to ({error.strerror}); name another place by --out") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stargan.cli.arguments import add_model, load_model
 from stargan.cli.parsing import CommandError, number, whole
-from train.cli.arguments import add_cache, add_data, add_seed
+from train.cli.arguments import add_cache, add_data, add_seed, check_writable
 
 HELP = "measure models on the val split"
 
@@ -50,21 +50,22 @@ def run(options: argparse.Namespace) -> int:
     from train.judge import evaluate, photographs, table
 
     models = [load_model(options, name) for name in options.model]
-    found, folders = [], []
     # Among others, a model without the choice is measured once; alone, it is refused.
     runs = [
         (name, model, likeness)
         for name, model in zip(names, models, strict=True)
         for likeness in (options.likeness if model.has_likeness or len(models) == 1 else [1.0])
     ]
-    for name, model, likeness in runs:
+    labels = [name if likeness == 1 else f"{name}-{likeness:g}" for name, _, likeness in runs]
+    inner = options.out is None or len(runs) > 1
+    folders = [(options.out or Path("runs/evaluate")) / label if inner else options.out for label in labels]
+    for folder in folders:
+        check_writable(folder)
+    found = []
+    for (_, model, likeness), label, folder in zip(runs, labels, folders, strict=True):
         photos = None
         if options.photos:
             photos = photographs.read(options.photos, model, options.limit or photographs.COUNT)
-        label = name if likeness == 1 else f"{name}-{likeness:g}"
-        folder = options.out or Path("runs/evaluate") / label
-        if options.out and len(runs) > 1:
-            folder = options.out / label
         measured = evaluate.evaluate(
             model,
             options.data,
@@ -78,9 +79,8 @@ def run(options: argparse.Namespace) -> int:
             downloads=not options.no_downloads,
         )
         found.append(measured | ({"model": label} if len(runs) > 1 else {}))
-        folders.append(str(folder))
     print(table.table(*found))
-    print(f"\nwritten to {', '.join(folders)}")
+    print(f"\nwritten to {', '.join(map(str, folders))}")
     return 0
 
 

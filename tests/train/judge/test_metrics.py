@@ -242,6 +242,8 @@ def test_missing_domain_is_refused(two_colours: Path, tmp_path: Path, capsys: py
     folders = ["--data", str(two_colours), "--cache", str(tmp_path), "--out", str(tmp_path / "o")]
     assert main(["evaluate", "--model", str(path), *folders]) == 2
     assert "hot" in capsys.readouterr().err and not (tmp_path / "o").exists()
+    assert main(["evaluate", "--model", str(path), *folders[:-1], "/proc/o"]) == 2
+    assert "/proc cannot be written to" in capsys.readouterr().err, "before minutes of work are lost"
 
 
 @pytest.mark.slow
