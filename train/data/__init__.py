@@ -68,7 +68,7 @@ def folders(split: Path) -> tuple[str, ...]:
 
 
 def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Sequence[str] | None = None) -> Pictures:
-    """Reads `root/split/<domain>/*`, every picture cropped to its central square and resized to side x side.
+    """Reads `root/split/<domain>/*` but hidden files, every picture cropped to its central square and resized to side x side.
 
     The decoded pixels are kept under `cache` and mapped from there; they are decoded anew when a file was added, removed or
     changed. domains: the folders to take, in this order; by default all, by name. DataError for a folder that is missing,
@@ -79,7 +79,7 @@ def load(root: Path | str, split: str, side: int, cache: Path | str, domains: Se
     domains = tuple(domains or found)
     if missing := [d for d in domains if d not in found]:
         raise DataError(f"{folder} has no folder for {', '.join(missing)}; it has {', '.join(found) or 'none'}")
-    files = [p for d in domains for p in sorted((folder / d).iterdir()) if p.suffix.lower() in SUFFIXES]
+    files = [p for d in domains for p in sorted((folder / d).iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
     domain = np.array([domains.index(p.parent.name) for p in files], dtype=np.int64)
     for i, name in enumerate(domains):
         if (count := int((domain == i).sum())) < 2:

@@ -26,6 +26,7 @@ def test_a_changed_folder_is_decoded_again(picture_folder: Path, tmp_path: Path)
     shutil.copytree(picture_folder, tmp_path / "data")
     assert len(data.load(tmp_path / "data", "val", 32, tmp_path / "cache").names) == 8
     portrait(99).save(tmp_path / "data" / "val" / "warm" / "9.png")
+    (tmp_path / "data" / "val" / "warm" / "._9.png").write_bytes(b"what another system writes beside each file")
     assert len(data.load(tmp_path / "data", "val", 32, tmp_path / "cache").names) == 9
 
 
