@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from train.data import own
 from train.data.making import PrepareError
 from train.run import loop
 from train.run.runner import Runner
-from train.run.stopping import stopped_by_signals
+from train.run.stopping import stopped_by_signals, unread_output
 
 
 def lines(*iterations: int) -> str:
@@ -97,5 +98,10 @@ def test_a_run_whose_terminal_has_gone_is_saved(picture_folder: Path, tmp_path: 
     finally:
         signal.signal(signal.SIGHUP, before)
     printed.close()
+    small = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", small)
+    with unread_output():
+        print("n\udcf6tes.txt, Mädchen", flush=True)
+    assert small.buffer.getvalue() == b"n\\udcf6tes.txt, M\\xe4dchen\n"  # type: ignore[attr-defined]
     assert sys.stderr is printed and not stop.is_set()
     assert state.iteration == 2 and (tmp_path / "tiny" / "checkpoint-0000002.pt").exists()

@@ -60,7 +60,10 @@ class _Output:
 
     def write(self, text: str) -> int:
         with self._into_nothing():
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:  # of a file whose name is no text, or on a terminal that knows few letters
+                self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         return len(text)
 
     def flush(self) -> None:
