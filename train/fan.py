@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from stargan.files import checkpoint, sweep, whole
 from stargan.media import images
 from stargan.precision import autocast
 from train import data
+from train.config import TrainingError
 
 NETWORK = FANConfig(landmarks=68, width=64, input_size=128, depth=3, coords=True, boundary=False)
 CACHE_SIDE = 208
@@ -43,7 +44,7 @@ class FANTraining:
     """Settings of a run.
 
     data: folders, each as `load` takes it, drawn from in proportion to their pictures. start: a FAN to go on from. steps: over
-    them the learning rate follows half a cosine. A run that was stopped goes on where it was.
+    them the learning rate follows half a cosine. A run that was stopped goes on where it was, with the settings that it has.
     """
 
     data: tuple[Path, ...]
@@ -231,8 +232,35 @@ def _said(errors: Tensor) -> str:
     return f"{100 * errors.mean():5.2f} % all points; 17 to 67: median {median:5.2f} %, 90th percentile {high:5.2f} %"
 
 
+def _of(settings: FANTraining, train: Sequence[Faces]) -> dict[str, Any]:
+    """What a run is of, by the names of the options: none of that can change while it goes on."""
+    digest = hashlib.sha256()
+    for faces in train:
+        digest.update(json.dumps(faces.names).encode() + faces.points.numpy().tobytes())
+    start = hashlib.sha256(settings.start.read_bytes()).hexdigest() if settings.start is not None else ""
+    numbers = {"steps": settings.steps, "lr": settings.lr, "seed": settings.seed, "batch": settings.batch}
+    return {"data": digest.hexdigest(), "start": start} | numbers
+
+
+def _resumed(path: Path, of: dict[str, Any], parts: Mapping[str, Any]) -> int:
+    """Takes over what a run that was stopped had come to, where there is one; returns its step. TrainingError where it is of
+    something else."""
+    if not path.exists():
+        return 0
+    held = torch.load(path, weights_only=True)
+    if changed := [f"--{name}" for name, value in held.get("of", of).items() if of[name] != value]:
+        raise TrainingError(
+            f"{path} is of a run that was stopped at step {held['step']}, and that had another {' and '.join(changed)}; put that "
+            "back to go on with it, remove the file to begin anew, or name another --out"
+        )
+    for name, part in parts.items():
+        part.load_state_dict(held[name])
+    return int(held["step"])
+
+
 def fit(settings: FANTraining) -> float:
-    """Trains, writes `settings.out` and returns the mean error on the val splits, over the inter-ocular distance."""
+    """Trains, writes `settings.out` and returns the mean error on the val splits, over the inter-ocular distance. TrainingError
+    where a run was stopped there that had other settings."""
     torch.manual_seed(settings.seed)
     cache, state = settings.out.parent / "cache", settings.out.with_suffix(".state.pt")
     train, val = ([load(folder, split, cache) for folder in settings.data] for split in ("train", "val"))
@@ -243,12 +271,8 @@ def fit(settings: FANTraining) -> float:
     )
     optimiser = torch.optim.AdamW(fan.parameters(), lr=settings.lr, weight_decay=1e-4)
     parts: dict[str, Any] = {"fan": fan, "averaged": averaged, "optimiser": optimiser}
-    done = 0
-    if state.exists():
-        held = torch.load(state, weights_only=True)
-        done = held.pop("step")
-        for name, part in parts.items():
-            part.load_state_dict(held[name])
+    of = _of(settings, train)
+    done = _resumed(state, of, parts)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     sweep(settings.out.parent)
     for step in tqdm(range(done, settings.steps), total=settings.steps, initial=done, unit="step", mininterval=1):
@@ -267,7 +291,7 @@ def fit(settings: FANTraining) -> float:
         averaged.update_parameters(fan)
         if (step + 1) % KEEP_EVERY == 0:
             with whole(state) as partial:
-                torch.save({"step": step + 1} | {name: part.state_dict() for name, part in parts.items()}, partial)
+                torch.save({"step": step + 1, "of": of} | {name: part.state_dict() for name, part in parts.items()}, partial)
         if (step + 1) % EVALUATE_EVERY == 0:
             errors = [_said(normalized_errors(averaged.module.eval(), faces)) for faces in val]
             tqdm.write(f"step {step + 1:6d}  loss {loss.item():8.4f}  " + "  |  ".join(errors))

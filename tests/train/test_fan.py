@@ -16,6 +16,7 @@ from stargan.fan import landmarks_from_heatmaps
 from stargan.files import checkpoint
 from train import data, fan
 from train.__main__ import main
+from train.config import TrainingError
 
 # The 68-point FAN
 
@@ -78,6 +79,9 @@ def test_a_fan_run_goes_on_where_it_was_stopped(picture_folder: Path, tmp_path: 
     monkeypatch.setattr(fan, "augment", killed)
     with pytest.raises(KeyboardInterrupt):
         fan.fit(settings)
+    for changed, named in (({"steps": 2}, "--steps"), ({"data": (picture_folder, picture_folder), "lr": 1.0}, "--data and --lr")):
+        with pytest.raises(TrainingError, match=f"stopped at step 2, and that had another {named}; put that back"):
+            fan.fit(dataclasses.replace(settings, **changed))
     error = fan.fit(settings)
     assert calls == 4 and np.isfinite(error) and error > 0
     assert checkpoint.load_fan(settings.out).config == fan.NETWORK
