@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -78,8 +79,13 @@ def test_one_process_prepares_a_folder(tmp_path: Path) -> None:
     assert own.folder(tmp_path / "source", out, 32).written == 8
 
 
-def test_a_run_whose_terminal_has_gone_is_saved(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_run_whose_terminal_and_tensorboard_have_gone_is_saved(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def on_step(iteration: int, found: dict[str, float]) -> None:
+        if iteration == 1:
+            shutil.rmtree(tmp_path / "tiny" / "tensorboard")
         if iteration == 2:
             os.kill(os.getpid(), signal.SIGHUP)
 
@@ -90,8 +96,8 @@ def test_a_run_whose_terminal_has_gone_is_saved(picture_folder: Path, tmp_path: 
     monkeypatch.setattr(sys, "stderr", printed)
     before = signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        places = {"data": str(picture_folder), "runs": str(tmp_path)}
-        state = loop.fit(config.from_mapping({**TINY_RUN, **places, "iterations": 1000, "save_every": 1000}), on_step)
+        changes = {"data": str(picture_folder), "runs": str(tmp_path), "iterations": 1000, "save_every": 1000, "log_every": 1}
+        state = loop.fit(config.from_mapping(TINY_RUN | changes), on_step)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with stopped_by_signals(stop := threading.Event()):
             os.kill(os.getpid(), signal.SIGHUP)

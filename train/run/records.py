@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +74,7 @@ class Records:
         log.cut(folder / "log.jsonl", state.iteration)
         self.log = (folder / "log.jsonl").open("a")
         self.since: dict[str, float] = {}  # the newest of each loss since the last line
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration + 1)
+        self.board: SummaryWriter | None = SummaryWriter(str(folder / "tensorboard"), purge_step=state.iteration + 1)
 
     def losses(self, found: dict[str, float]) -> None:
         """Once an iteration; written every `log_every`, each as it was last: not all are in each iteration."""
@@ -85,8 +87,7 @@ class Records:
         seconds = round(time.monotonic() - self.start, 2)
         self.log.write(json.dumps({"iteration": iteration, "seconds": seconds} | found) + "\n")
         self.log.flush()
-        for key, value in found.items():
-            self.board.add_scalar(key, value, iteration)
+        self.on_board(lambda board: [board.add_scalar(key, value, iteration) for key, value in found.items()])
         speed = c.batch * (iteration - self.begun) / max(seconds, 1e-9)
         self.bar.set_postfix_str(f"{speed:.1f} img/s " + " ".join(f"{k} {v:.2f}" for k, v in found.items() if "reg" not in k))
 
@@ -100,7 +101,7 @@ class Records:
         picture = sample_sheet(self.state, self.val)
         with whole(path) as partial:
             picture.save(partial, "PNG")
-        self.board.add_image("samples", np.asarray(picture), self.state.iteration, dataformats="HWC")
+        self.on_board(lambda board: board.add_image("samples", np.asarray(picture), self.sheet_of, dataformats="HWC"))
 
     def evaluate(self) -> None:
         """Measures the averaged networks on some of the val pictures; the best so far are kept as best.safetensors too."""
@@ -127,7 +128,7 @@ class Records:
             return
         self.log.write(json.dumps({"iteration": iteration, "score": score, "metrics": found}) + "\n")
         self.log.flush()
-        self.board.add_scalar("score", score, iteration)
+        self.on_board(lambda board: board.add_scalar("score", score, iteration))
         tqdm.write(f"iteration {iteration}: score {score:.2f}, best {min(score, self.state.best.get('score', score)):.2f}")
         if score < self.state.best.get("score", float("inf")):
             self.state.best = {"iteration": iteration, "score": score}
@@ -141,10 +142,20 @@ class Records:
         val = data.load(c.data, "val", c.image_size, Path(c.runs) / "cache", c.sources[:1])
         return photographs.of_domain(val, 0, EVALUATED_PHOTOGRAPHS)
 
+    def on_board(self, show: Callable[[Any], object]) -> None:
+        """Gives TensorBoard something to show. Where its files have been taken away, the run goes on without them."""
+        if self.board is None:
+            return
+        try:
+            show(self.board)
+        except OSError as error:
+            self.board = None
+            tqdm.write(f"TensorBoard is told nothing more until fit is called again: {error}")
+
     def close(self) -> None:
         self.bar.close()
         self.log.close()
-        self.board.close()
+        self.on_board(lambda board: board.close())
 
 
 def _sheet(folder: Path, iteration: int) -> Path:
