@@ -23,7 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--wing", metavar="FILE", help="the FAN of that model, where it is a published one with masks")
     parser.add_argument(
-        "--accept-changes", action="store_true", help="continue a run with other domains or pictures than those that it has seen"
+        "--accept-changes",
+        action="store_true",
+        help="continue a run with other domains or pictures than those that it has seen, or without a network that it has trained",
     )
 
 

@@ -103,7 +103,8 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     """Continues from the newest checkpoint in the folder; False where there is none.
 
     CheckpointError where it is damaged, or its networks are others; ConfigError where its domains or pictures are others than those
-    of this run, unless these changes are accepted: then a domain that both know keeps its branch, wherever it stands now.
+    of this run, or where it has a network more, unless these changes are accepted: then a domain that both know keeps its branch,
+    wherever it stands now.
     """
     found = checkpoints(folder)
     if not found:
@@ -114,10 +115,10 @@ def resume(state: State, folder: Path, accept_changes: bool = False) -> bool:
     old = _roles(run or _settings(folder)) or new
     if reshaped := _reshaped(run.get("shape", {}) | run, content, state):
         raise _other(found[-1], reshaped)
-    changes = _changes(run.get("data", ""), old, new, state)
-    if changes and not accept_changes:
+    changes, lost = _changes(run.get("data", ""), old, new, state), _lost(content, state)
+    if (changes or lost) and not accept_changes:
         raise ConfigError(
-            f"{found[-1]} is of a run on something else: {'; '.join(changes)}. Put that back, train under another name, or "
+            f"{found[-1]} is of a run on something else: {'; '.join(changes + lost)}. Put that back, train under another name, or "
             "go on all the same with --accept-changes"
         )
     try:
@@ -203,6 +204,12 @@ def _reshaped(before: Mapping[str, Any], content: dict[str, Any], state: State) 
     new = [f"{SWITCHES[name]} was off and is on" for name in state.networks if name in SWITCHES and name not in had]
     other = [name for name in after if before.get(name, after[name]) != after[name]]
     return new + [f"{name} was {before[name]} and is {after[name]}" for name in other]
+
+
+def _lost(content: dict[str, Any], state: State) -> list[str]:
+    """Which trained networks the checkpoints of this run would not have any more, in words."""
+    gone = [name for name in SWITCHES if name in content["networks"] and name not in state.networks]
+    return [f"{SWITCHES[name]} was on and is off, which loses the network that was trained for it" for name in gone]
 
 
 def _changes(data: str, old: Mapping[str, str], new: Mapping[str, str], state: State) -> list[str]:

@@ -59,8 +59,8 @@ def fit(
     """Trains until `iterations`, or until `minutes` are over, `stop` is set, or SIGTERM, SIGINT or SIGHUP comes; saves before it
     returns.
 
-    A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures. on_step is given the
-    iteration and its losses, in the first process.
+    A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures, or without a
+    network that it has trained. on_step is given the iteration and its losses, in the first process.
     Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
     for a checkpoint that is damaged or of another shape, TrainingError for losses that are not finite, a full disk and a run whose
     checkpoints have gone, NotEnoughMemory.

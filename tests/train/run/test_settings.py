@@ -122,12 +122,15 @@ def test_changed_domains_are_refused_or_go_by_name(tmp_path: Path, how: str) -> 
 def test_changed_domains_keep_their_branches_of_both_discriminators(tmp_path: Path) -> None:
     pictures(tmp_path / "data", "cold", "warm", "new")
     before = run(tmp_path, "cold", "warm", lambda_proj=1.0).projected
+    with pytest.raises(ConfigError, match="lambda_proj was on and is off, which loses the network that was trained for it. Put"):
+        run(tmp_path, "cold", "warm", iterations=2)
     after = run(tmp_path, "warm", "new", "cold", accept=True, lambda_proj=1.0).projected
     assert before is not None and after is not None
     for one, other in zip(before.heads, after.heads, strict=True):
         assert torch.equal(other[5].bias[[0, 2]], one[5].bias[[1, 0]])
         torch.testing.assert_close(other[5].bias[1], one[5].bias.mean())
         assert torch.equal(other[0].bias, one[0].bias) and other[5].weight.isfinite().all()
+    assert run(tmp_path, "warm", "new", "cold", accept=True, iterations=2).iteration == 2, "without it"
 
 
 def test_other_pictures_are_refused_unless_accepted(tmp_path: Path) -> None:
