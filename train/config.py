@@ -264,6 +264,8 @@ def _meant(key: str, text: str) -> Any:
         return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(text.lower(), text)
     if isinstance(default, int | float):
         try:
+            if isinstance(default, int) and text.lstrip("+-").isdecimal():
+                return int(text)  # of a large one, float would drop the last digits
             number = float(text)
             return int(number) if isinstance(default, int) and number.is_integer() else number
         except (ValueError, OverflowError):

@@ -47,6 +47,7 @@ SETTINGS: dict[str, Any] = {
         ("lr=1", "lr", 1.0),
         ("iterations=1e5", "iterations", 100_000),
         ("batch= 4", "batch", 4),
+        ("seed=9007199254740993", "seed", 2**53 + 1),
         ("exact=false", "exact", False),
         ("ema_warmup=on", "ema_warmup", True),
         ("betas=[0.5, .9]", "betas", (0.5, 0.9)),
