@@ -1,4 +1,5 @@
-"""What a page begins with: what lets a browser rest that shows a page which nobody uses, and what knows files by their names."""
+"""What a page begins with: what lets a browser rest that shows a page which nobody uses, what knows files by their names, and what
+waits for a connection that is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stargan.ui.pictures import JS
 
 HEAD = b"<head>"
-SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in ("stopwatch.js", "types.js")).encode()
+SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in ("stopwatch.js", "types.js", "connection.js")).encode()
 
 
 class Rest:

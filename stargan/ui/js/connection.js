@@ -1,0 +1,76 @@
+// Where the network is away for a moment, Gradio (6.31) loads the page anew once it is back, and all that was chosen and made is
+// gone. Here requests wait until it is back, and where an answer breaks off that comes bit by bit, what was under way ends with a
+// sentence; the page stays as it is. A page that was started anew says itself what has gone.
+(() => {
+  const WAIT = 1000 // ms from one try to the next
+  const ENDED = "The connection broke off, and what was under way has ended with it. Start it again."
+  const LASTS = 15000 // ms for which that is said
+  const MESSAGES = [{ msg: "unexpected_error", message: ENDED, success: false }, { msg: "close_stream" }]
+  const fetch = window.fetch.bind(window)
+  const said = Object.assign(document.createElement("p"), { id: "away", role: "status" })
+  let waiting = 0, ended = 0
+
+  const tell = more => {
+    waiting += more
+    if (document.body && !said.isConnected) document.body.append(said)
+    const lost = waiting ? "The connection is lost. What you do goes on once it is back." : ""
+    said.textContent = ended ? `${ENDED} ${lost}` : lost
+  }
+
+  const end = () => {
+    clearTimeout(ended)
+    ended = setTimeout(() => tell((ended = 0)), LASTS)
+    tell(0)
+    return new TextEncoder().encode(MESSAGES.map(message => `data: ${JSON.stringify(message)}\n\n`).join(""))
+  }
+
+  // The answer to a request, once there is one.
+  const asked = async (ask, signal) => {
+    let told = 0
+    try {
+      for (;;) {
+        try {
+          return await ask()
+        } catch (error) {
+          if (!(error instanceof TypeError) || signal?.aborted) throw error
+        }
+        await new Promise(done => setTimeout(done, WAIT))
+        if (!told) tell((told = 1))
+      }
+    } finally {
+      if (told) tell(-told)
+    }
+  }
+
+  // An answer that comes bit by bit. Where it breaks off, `further` gives what comes instead of the rest: a reader, or bytes.
+  const stream = (answer, signal, further) => {
+    if (!answer.ok || !answer.body) return answer
+    let reader = answer.body.getReader()
+    const pull = async controller => {
+      try {
+        const { done, value } = await reader.read()
+        return done ? controller.close() : controller.enqueue(value)
+      } catch (error) {
+        if (signal.aborted) return controller.error(error)
+      }
+      const rest = await further()
+      if (!(rest instanceof Uint8Array)) return pull(controller, (reader = rest))
+      controller.enqueue(rest)
+      controller.close()
+    }
+    return new Response(new ReadableStream({ pull, cancel: reason => reader.cancel(reason) }), answer)
+  }
+
+  window.fetch = async (request, options) => {
+    const path = new URL(request.url ?? request, location.href).pathname
+    const ask = () => fetch(request instanceof Request ? request.clone() : request, options)
+    const signal = options?.signal ?? request.signal
+    if (/\/queue\/join$|\/upload$/.test(path)) return asked(ask, signal)
+    if (/\/queue\/data$/.test(path)) return stream(await asked(ask, signal), signal, end)
+    if (/\/heartbeat\/\w+$/.test(path)) {
+      const again = async () => (await asked(ask, signal)).body.getReader()
+      return stream(await asked(ask, signal), signal, again)
+    }
+    return fetch(request, options)
+  }
+})()
