@@ -105,6 +105,25 @@ def test_no_tab_is_wider_than_the_screen(look: Callable[..., Any], width: int) -
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
+def test_a_phone_loses_little_of_its_width(look: Callable[..., Any]) -> None:
+    page = look(375)
+    to_tab(page, "Translate")
+    assert page.locator("#middle").bounding_box()["width"] >= 355
+
+
+def test_what_is_chosen_is_seen_where_the_system_chooses_the_colours(look: Callable[..., Any]) -> None:
+    page = look(1280)
+    to_tab(page, "Translate")
+    page.emulate_media(forced_colors="active")
+    looks = "e => (s => [s.backgroundColor, s.outlineStyle].join())(getComputedStyle(e))"
+    for kind in ("[role=tab][aria-selected=%s]", ".modes button[aria-pressed=%s]", ".tiles button[aria-pressed=%s]"):
+        chosen, other = (page.locator(kind % state).first.evaluate(looks) for state in ("true", "false"))
+        assert chosen != other, kind
+    drawn = "e => getComputedStyle(e).appearance"
+    assert {page.locator(f"input[type={kind}]").first.evaluate(drawn) for kind in ("checkbox", "radio", "range")} == {"auto"}
+    page.emulate_media(forced_colors="none")
+
+
 @pytest.mark.parametrize("width", [1280, 768])
 def test_a_picture_is_as_large_as_fits_at_whole_multiples(look: Callable[..., Any], width: int) -> None:
     page = look(width)
