@@ -1,5 +1,5 @@
-"""What a page begins with: what lets a browser rest that shows a page which nobody uses, what knows files by their names, and what
-waits for a connection that is lost."""
+"""What a page begins with: what lets a browser rest that shows a page which nobody uses, what knows files by their names, what
+waits for a connection that is lost, and what says the page's language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stargan.ui.pictures import JS
 
 HEAD = b"<head>"
-SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in ("stopwatch.js", "types.js", "connection.js")).encode()
+SCRIPTS = "language.js", "stopwatch.js", "types.js", "connection.js"
+SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in SCRIPTS).encode()
 
 
 class Rest:

@@ -9,9 +9,9 @@ import pytest
 from served import quiet, visitor
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def phone(browser: Any, address: str) -> Iterator[Any]:
-    context = visitor(browser, viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
+    context = visitor(browser, viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True, locale="de")
     page = context.new_page()
     page.goto(address)
     page.locator("#result .after img").wait_for()
@@ -55,3 +55,7 @@ def test_fingers_move_controls_and_not_the_page(phone: Any) -> None:
     assert float(phone.locator("#square .point").evaluate("e => parseFloat(e.style.top)")) > 70
     assert moved(phone, "#position input[type=range]", (0.4, 0.5), (0.95, 0.6)) < 2
     assert float(phone.locator("#position input[type=range]").input_value()) > 0.7
+
+
+def test_the_page_is_in_one_language_and_says_which(phone: Any) -> None:
+    assert phone.evaluate("document.documentElement.lang") == "en"
