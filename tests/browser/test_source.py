@@ -180,3 +180,20 @@ def test_one_of_several_faces_is_chosen(page: Any, tmp_path: Path) -> None:
     middle = whole.shape[1] // 2
     changed = [np.abs(whole - own)[:, part].mean() for part in (slice(0, middle), slice(middle, None))]
     assert changed[1 - chosen] > 1.5 * changed[chosen]  # which differs as it is compressed
+
+
+def dropped(page: Any, path: Path, place: str) -> None:
+    """A file from the system, let go of over a place; not as scripts do it, whose files stay when the event has gone."""
+    box, session = page.locator(place).first.bounding_box(), page.context.new_cdp_session(page)
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        dragged = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": dragged, **at})
+
+
+def test_what_is_dropped_is_taken_by_a_box_with_a_picture_too_and_by_nothing_else(page: Any, portrait_file: Path) -> None:
+    pages = len(page.context.pages)
+    after(page, lambda: dropped(page, portrait_file, "#source img"))
+    dropped(page, portrait_file, "#heading")
+    page.wait_for_timeout(300)
+    assert len(page.context.pages) == pages and page.locator(RESULT).is_visible()

@@ -15,11 +15,19 @@
   addEventListener("change", ({ target }) => {
     if (target.type === "file" && lacking(target.files)) target.files = given(target.files).files
   }, true)
+  // A box that holds a picture lets go of it before it takes what was dropped, and the browser has taken that back by then. What it
+  // gets here stays.
   addEventListener("drop", event => {
     const files = event.dataTransfer?.files
-    if (!lacking(files)) return
+    if (!(event.isTrusted && files?.length) && !lacking(files)) return
     event.preventDefault()
     event.stopImmediatePropagation()
     event.target.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: given(files) }))
   }, true)
+  // What is let go of beside a box would be opened in place of the page.
+  addEventListener("dragover", event => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return
+    event.preventDefault()
+    event.dataTransfer.dropEffect = "none"
+  })
 })()
