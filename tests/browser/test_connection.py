@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from served import RESULT, anew, quiet, source, visitor
+from served import RESULT, anew, quiet, source, to_tab, visitor
 
 # What the server sends of the work under way breaks off while `cut` is set.
 CUT = """const own = window.fetch.bind(window)
@@ -45,6 +45,9 @@ def test_nothing_is_lost_with_the_connection(traveller: Any) -> None:
     for _ in range(2):
         before = source(traveller)
         traveller.context.set_offline(True)
+        to_tab(traveller, "Clip")
+        traveller.get_by_role("button", name="Stop, keep what is done").click()  # at once, without the queue
+        to_tab(traveller, "Translate")
         traveller.get_by_role("button", name="Next style A").click()
         said.get_by_text("What you do goes on once it is back").wait_for()
         traveller.context.set_offline(False)
