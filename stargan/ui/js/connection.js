@@ -51,7 +51,7 @@
         const { done, value } = await reader.read()
         return done ? controller.close() : controller.enqueue(value)
       } catch (error) {
-        if (signal.aborted) return controller.error(error)
+        if (signal?.aborted) return controller.error(error)
       }
       const rest = await further()
       if (!(rest instanceof Uint8Array)) return pull(controller, (reader = rest))
