@@ -155,7 +155,7 @@ class Grid:
                     references = _files(f"References, up to {MOST}", "grid-references")
                 with gr.Row():
                     make = gr.Button("Make grid", variant="primary", elem_id="make-grid")
-                    cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid")
+                    cancel = gr.Button("Cancel", variant="stop", elem_id="cancel-grid", interactive=False)
         result = gr.Image(
             label="Sources down, styles across", alt_text="The grid", elem_id="grid-result", interactive=False, format="png",
             buttons=["download", "fullscreen"], visible=False, show_label=False,  # which would cover the heads of a narrow one
@@ -173,10 +173,13 @@ class Grid:
         own = ("more", "masks", "likeness", "domain", "style_from", "count", "seed", "psi", "references", "model")
         inputs = {name: getattr(self, name) for name in own} | self.source.inputs
         drawn = [self.result, self.status]
-        hide = "() => ({__type__: 'update', visible: false})"
-        self.make.click(None, None, self.cancelled, js=hide, **quiet)  # a handler of the server's would wait for the next one's end
+        told = [self.cancelled, self.cancel]
+        begun = "() => [{__type__: 'update', visible: false}, {__type__: 'update', interactive: true}]"
+        ended = "() => ({__type__: 'update', interactive: false})"
+        self.make.click(None, None, told, js=begun, **quiet)  # a handler of the server's would wait for the next one's end
         running = self.make.click(self.draw, inputs_kwargs=inputs, outputs=drawn, api_visibility="private", **UNCHECKED)
-        self.cancel.click(lambda: gr.update(visible=True), None, self.cancelled, cancels=[running], **quiet)
+        running.then(None, None, self.cancel, js=ended, **quiet)
+        self.cancel.click(lambda: [gr.update(visible=True), gr.update(interactive=False)], None, told, cancels=[running], **quiet)
         self.dice.click(lambda: random.randrange(2**31 - MOST), None, self.seed, **quiet)
         self.style_from.change(
             lambda value: [gr.update(visible=value == kind) for kind in (SEED, REFERENCE)], self.style_from, list(self.by), **quiet

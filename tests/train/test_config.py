@@ -55,7 +55,7 @@ def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path) -> None:
         ),
         ("lambda_sty=inf", "lambda_sty is inf; nothing but finite numbers"),
         ("minutes=-1", r"minutes is -1.0; it has to be 0 \(no limit\) or above"),
-        ("seed=99999999999999999999", r"seed is 10{20}; it has to be 0 or above, and below 2\*\*63"),
+        ("seed=99999999999999999999", r"seed is 9{20}; it has to be 0 or above, and below 2\*\*63"),
         ("ema=2", "ema is 2.0; it has to be 0 or above, and below 1"),
         ("ema=1", "ema is 1.0; it has to be 0 or above, and below 1"),
         ("betas=[1, 2]", r"betas is \[1.0, 2.0\]; it has to be two numbers of 0 or above, and below 1"),
