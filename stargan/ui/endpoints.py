@@ -45,7 +45,7 @@ class Endpoints:
 
     def build(self) -> None:
         """Adds them to the Blocks that are open."""
-        with gr.Column(visible=False):  # or a browser makes something of each of the hundred values, before it shows the page
+        with gr.Column(visible=False):  # or a browser makes something of each of their values before it shows the page
             for endpoint in (self.translate, self.interpolate, self.strip, self.grid):
                 gr.api(typed(endpoint), api_name=endpoint.__name__)
             gr.api(typed(self.video), api_name="video", **VIDEOS)

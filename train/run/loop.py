@@ -50,6 +50,7 @@ def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
             yield batch.result()
 
 
+@unread_output()
 def fit(
     config: TrainConfig,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
@@ -66,13 +67,7 @@ def fit(
     checkpoints have gone, NotEnoughMemory.
     """
     keep_freed_memory()
-    with unread_output():
-        return _fit(config, on_step, stop or threading.Event(), accept_changes)
-
-
-def _fit(
-    config: TrainConfig, on_step: Callable[[int, dict[str, float]], None] | None, stop: threading.Event, accept_changes: bool
-) -> State:
+    stop = stop or threading.Event()
     config, origin = _settled(config)
     state = State(config, (origin and origin.fan) or (load_fan68() if config.w_hpf > 0 else None))
     folder, first = config.folder, state.processes.is_main_process
