@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
-from served import served
+from served import program, served
 
 from stargan import styles, zoo
 from stargan.files import places
@@ -97,7 +97,7 @@ def visited(url: str, folder: Path, domains: tuple[str, ...], clients: int, call
 
     def visit(i: int) -> None:
         path = folder / f"{i}.png"
-        client = Client(url, verbose=False)
+        client = program(url)
         for call in range(calls):
             domain, seed = domains[(i + call) % len(domains)], 100 * i + call
             start = time.perf_counter()

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from gauge import files
-from gradio_client import Client, handle_file
-from served import MODEL, PATIENCE, after, opened, served, source, upload, visitor
+from gradio_client import handle_file
+from served import MODEL, PATIENCE, after, opened, program, served, source, upload, visitor
 from test_live import live
 
 from stargan.files import places
@@ -73,8 +73,8 @@ def test_a_password_is_asked_for(tmp_path: Path, portrait_file: Path) -> None:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/config")
         with pytest.raises(Exception, match=r"[Cc]redentials|[Ll]ogin|auth"):
-            Client(url, auth=("me", "guess"), verbose=False)
-        client = Client(url, auth=("me", "secret"), verbose=False)
+            program(url, auth=("me", "guess"))
+        client = program(url, auth=("me", "secret"))
         style = client.predict(
             source=handle_file(str(portrait_file)), domain="woman", style_from="seed", seed=7, psi=1.0,
             reference=None, masks=True, aligned=True, api_name="/translate",

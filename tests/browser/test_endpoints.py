@@ -12,9 +12,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
-from served import SIDE
+from served import SIDE, program
 from skimage import data
 
 from stargan.files import places
@@ -40,7 +40,7 @@ def test_browsers_make_nothing_of_what_is_for_programs(address: str) -> None:
 
 
 def test_the_endpoint(address: str, portrait_file: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     pictures = []
     for domain, seed in (("man", 1), ("woman", 1), ("woman", 2)):
         (before, after), aligned, overlay, words, style = client.predict(
@@ -78,7 +78,7 @@ def test_the_endpoint(address: str, portrait_file: Path) -> None:
 
 
 def test_the_endpoints_of_interpolation(address: str, portrait_file: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     source = handle_file(str(portrait_file))
     ends = {"domain_a": "man", "style_from_a": "seed", "seed_a": 1, "reference_a": None}
     ends |= {"domain_b": "woman", "style_from_b": "seed", "seed_b": 2, "reference_b": None}
@@ -111,7 +111,7 @@ def two(portrait_file: Path, tmp_path: Path) -> Path:
 
 
 def test_a_face_is_chosen_and_put_back(address: str, two: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     source = handle_file(str(two))
     squares = [client.predict(source=source, seed=1, face=face, api_name="/translate")[1] for face in (1, 2)]
     assert np.abs(pixels(squares[0]) - pixels(squares[1])).mean() > 10
@@ -139,7 +139,7 @@ def test_a_face_is_chosen_and_put_back(address: str, two: Path) -> None:
 
 
 def test_values_of_a_wrong_kind_are_said(address: str, portrait_file: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     source = handle_file(str(portrait_file))
     for endpoint, values, sentence in (
         ("translate", {"psi": "much"}, "Psi is 'much'; it has to be a number"),
@@ -174,7 +174,7 @@ def test_values_of_a_wrong_kind_are_said(address: str, portrait_file: Path) -> N
 
 
 def test_a_data_uri_is_a_picture(address: str, portrait_file: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     uri = f"data:image/jpeg;base64,{base64.b64encode(portrait_file.read_bytes()).decode()}"
     made = [
         pixels(client.predict(source=source, seed=1, api_name="/translate")[0][1])
@@ -192,7 +192,7 @@ def test_a_data_uri_is_a_picture(address: str, portrait_file: Path) -> None:
 
 
 def test_a_model_that_knows_no_faces_takes_the_middle(address: str, animals: str, tmp_path: Path) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     Image.fromarray(data.chelsea()).save(tmp_path / "cat.png")
     cat = handle_file(str(tmp_path / "cat.png"))
     (_, made), middle, *_ = client.predict(source=cat, model=animals, api_name="/translate")
@@ -205,7 +205,7 @@ def test_a_model_that_knows_no_faces_takes_the_middle(address: str, animals: str
 
 
 def test_another_models_domains_are_known(address: str, portrait_file: Path, animals: str) -> None:
-    client = Client(address, verbose=False)
+    client = program(address)
     pictures, _, kept, *_ = client.predict(
         source=handle_file(str(portrait_file)), domain="cat", model=animals, api_name="/translate"
     )
@@ -217,7 +217,7 @@ def test_another_models_domains_are_known(address: str, portrait_file: Path, ani
 def test_no_other_file_of_the_machine_is_opened(address: str) -> None:
     picture = str(min(EXAMPLES.glob("*.webp")))
     with pytest.raises(Exception, match="has to be uploaded first"):
-        Client(address, verbose=False).predict(source={"path": picture}, api_name="/translate")
+        program(address).predict(source={"path": picture}, api_name="/translate")
     # As no client would write it, which uploads what it calls a file.
     file = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
     values = [file, "", "seed", 0, 1.0, None, True, True, "", "", *[True] * 5, *[1.0] * 6, None, False]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.utils import Status
 from PIL import Image, ImageOps
-from served import SIDE, WAIT, after, anew, opened, pixels, settled, source
+from served import SIDE, WAIT, after, anew, opened, pixels, program, settled, source
 from skimage import data
 
 
@@ -68,7 +68,7 @@ def test_who_has_to_wait_is_told(page: Any, address: str, portrait_file: Path) -
     ends = {"domain_a": "man", "style_from_a": "seed", "seed_a": 1, "reference_a": None}
     ends |= {"domain_b": "woman", "style_from_b": "seed", "seed_b": 2, "reference_b": None}
     common = {"source": handle_file(str(portrait_file)), "psi": 1.0, "masks": True, "aligned": True, "way": "", "loop": True}
-    client = Client(address, verbose=False)
+    client = program(address)
     jobs = [client.submit(**common, **ends, seconds=3.0, api_name="/video") for _ in range(6)]
     try:
         deadline = time.monotonic() + 60

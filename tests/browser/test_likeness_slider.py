@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
-from served import RESULT, WAIT, after, becomes, settled, to_tab, upload, visitor
+from served import RESULT, WAIT, after, becomes, program, settled, to_tab, upload, visitor
 from test_clip_tab import film, frames
 from test_live import FRAMES
 from test_main_view import FIRST, difference
@@ -59,9 +59,7 @@ def compressed(file: Any) -> np.ndarray:
 
 def called(address: str, **values: Any) -> np.ndarray:
     """What the endpoint makes of the first example."""
-    pictures, *_ = Client(address, verbose=False).predict(
-        source=handle_file(str(FIRST)), aligned=True, seed=1, api_name="/translate", **values
-    )
+    pictures, *_ = program(address).predict(source=handle_file(str(FIRST)), aligned=True, seed=1, api_name="/translate", **values)
     return compressed(pictures[1])
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
-from served import MODEL, RESULT, SIDE, after, opened, pixels, settled, source, to_tab, upload
+from served import MODEL, RESULT, SIDE, after, opened, pixels, program, settled, source, to_tab, upload
 from skimage import data
 
 from stargan import zoo
@@ -47,7 +47,7 @@ def test_the_first_visit_shows_an_example_that_follows_the_slider(page: Any, add
     page.mouse.up()
     assert slider.input_value() == "0"
     last = settled(page)
-    client = Client(address, verbose=False)
+    client = program(address)
     pictures, *_ = client.predict(source=handle_file(str(FIRST)), seed=1, api_name="/translate")
     assert difference(last, np.asarray(Image.open(pictures[1]), np.float32)) < 4  # the page's is compressed
 
@@ -115,7 +115,7 @@ def test_a_point_in_the_square_of_four_styles(page: Any, address: str) -> None:
 
     at_c = after(page, drag)
     assert page.locator("#position input[type=range]").input_value() == "0"
-    client = Client(address, verbose=False)
+    client = program(address)
     pictures, *_ = client.predict(source=handle_file(str(FIRST)), seed=3, api_name="/translate")
     assert difference(at_c, np.asarray(Image.open(pictures[1]), np.float32)) < 4
     page.locator("#position input[type=number]").fill("0.25")

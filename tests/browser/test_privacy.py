@@ -18,7 +18,7 @@ import pytest
 from gauge import files
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image
-from served import Open, after, opened, ready, settled, to_tab, upload
+from served import Open, after, opened, program, ready, settled, to_tab, upload
 from skimage import data
 
 from stargan.files import places
@@ -52,7 +52,7 @@ def test_neither_results_nor_the_log_tell_of_an_upload(open_page: Open, tmp_path
     url, log, kept, _ = open_page
     picture, broken = photograph(tmp_path), tmp_path / f"{NAME}-2.jpg"
     broken.write_bytes(picture.read_bytes()[:5000])
-    client = Client(url, verbose=False)
+    client = program(url)
     before = set(files(kept))
     assert NAME not in str(translated(client, picture))
     given = handle_file(str(picture))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gauge import files
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
-from served import Open, ready, to_tab
+from served import Open, program, ready, to_tab
 from skimage import data
 
 from stargan.media import video
@@ -50,7 +50,7 @@ def test_the_clip_of_who_leaves_is_given_up(guest: Any, open_page: Open, tmp_pat
 def test_the_video_of_a_program_that_ends_is_given_up(open_page: Open, portrait_file: Path) -> None:
     url, _, kept, _ = open_page
     before = found(kept, "stargan.mp4")
-    client = Client(url, verbose=False)
+    client = program(url)
     way = ", ".join(str(seed) for seed in range(14))
     client.submit(source=handle_file(str(portrait_file)), way=way, seconds=5.0, loop=True, api_name="/video")
     deadline = time.monotonic() + 120

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import time
 from collections.abc import Callable
@@ -100,8 +101,8 @@ class Records:
         path.parent.mkdir(exist_ok=True)
         picture = sample_sheet(self.state, self.val)
         with whole(path) as partial:
-            picture.save(partial, "PNG")
-        self.on_board(lambda board: board.add_image("samples", np.asarray(picture), self.sheet_of, dataformats="HWC"))
+            picture.save(partial, "PNG", compress_level=1)  # a tenth larger, in a quarter of the time
+        self.on_board(lambda board: board.file_writer.add_summary(_summary(picture), self.sheet_of))
 
     def evaluate(self) -> None:
         """Measures the averaged networks on some of the val pictures; the best so far are kept as best.safetensors too."""
@@ -156,6 +157,16 @@ class Records:
         self.bar.close()
         self.log.close()
         self.on_board(lambda board: board.close())
+
+
+def _summary(picture: Image.Image) -> Any:
+    """A sheet for TensorBoard, as JPEG: of what it writes it computes sums in Python, which takes a second for a PNG at 256 px."""
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=95, subsampling=0)
+    image = Summary.Image(height=picture.height, width=picture.width, colorspace=3, encoded_image_string=encoded.getvalue())
+    return Summary(value=[Summary.Value(tag="samples", image=image)])
 
 
 def _sheet(folder: Path, iteration: int) -> Path:

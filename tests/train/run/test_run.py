@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -154,9 +156,7 @@ def test_a_step_that_is_not_finite_is_left_out(picture_folder: Path, tmp_path: P
     assert not torch.equal(weights(state)["generator.from_rgb.weight"], before["generator.from_rgb.weight"])
 
 
-def test_a_generator_that_cannot_learn_stops_the_run(
-    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_generator_that_cannot_learn_stops_the_run(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = data.load(picture_folder, "train", 80, tmp_path)
     state = State(settings(picture_folder, tmp_path), None)
     monkeypatch.setattr(losses, "cycle", lambda source, back: (back - source).abs().mean() * float("nan"))
@@ -270,7 +270,13 @@ def test_losses_and_sheets_are_in_tensorboard(picture_folder: Path, tmp_path: Pa
     rows = logged(tmp_path / "tiny")
     assert [e.step for e in board.Scalars("G/latent_cyc")] == [1, 2, 3, 4]
     assert [e.value for e in board.Scalars("D/ref_real")] == pytest.approx([r["D/ref_real"] for r in rows])
-    assert [e.step for e in board.Images("samples")] == [2, 4]
+    sheets = board.Images("samples")
+    assert [e.step for e in sheets] == [2, 4]
+    with (
+        Image.open(io.BytesIO(sheets[1].encoded_image_string)) as shown,
+        Image.open(tmp_path / "tiny" / "samples" / "0000004.png") as kept,
+    ):
+        assert np.abs(np.asarray(shown, np.float32) - np.asarray(kept, np.float32)).mean() < 4
 
 
 def test_pictures_of_all_modes_and_sizes_train_together(tmp_path: Path) -> None:
