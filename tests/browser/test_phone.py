@@ -20,6 +20,13 @@ def phone(browser: Any, address: str) -> Iterator[Any]:
     context.close()
 
 
+def test_the_first_look_shows_the_picture(phone: Any) -> None:
+    phone.evaluate("scrollTo(0, 0)")
+    stage, sliders = (phone.locator(place).bounding_box() for place in ("#result .stage", "#sliders"))
+    assert stage["height"] >= 256 and stage["y"] + stage["height"] < 740, "below the first screen"
+    assert stage["y"] < sliders["y"], "a thumb on the slider would cover it"
+
+
 def drag(page: Any, box: dict[str, float], start: tuple[float, float], end: tuple[float, float]) -> None:
     """A finger over a box, from one place to another, as shares of its sides."""
     session = page.context.new_cdp_session(page)
