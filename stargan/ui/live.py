@@ -48,11 +48,11 @@ HTML = """
   <p class="said" role="status"></p>
   <div class="live-views">
     <div class="view">
-      <span>The camera's picture will be here,</span>
+      <span>The camera's picture will be here.</span>
       <video class="camera" muted playsinline aria-label="The camera"></video>
     </div>
     <div class="view">
-      <span>and the face in it, translated, here.</span>
+      <span>The face before the camera, translated, will be here.</span>
       <img class="made" hidden alt="The face before the camera, translated">
     </div>
   </div>

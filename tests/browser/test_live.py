@@ -35,6 +35,8 @@ def more_frames(page: Any, count: int) -> None:
 def test_the_camera_runs_and_the_slider_acts_meanwhile(filmed: Any, address: str) -> None:
     page = live(filmed, address)
     more_frames(page, 3)
+    box = page.locator("#live .made").bounding_box()
+    assert box["y"] + box["height"] < 901, "below the screen"
     assert re.search(r"[\d.]+ frames a second, \d+ ms from a frame", page.locator("#live .said").inner_text())
     page.evaluate(
         """() => {
@@ -63,6 +65,11 @@ def test_the_camera_runs_and_the_slider_acts_meanwhile(filmed: Any, address: str
     page.get_by_label("Back in the camera's picture").check()
     more_frames(page, 3)
     assert page.locator("#live .made").evaluate("i => i.naturalWidth") == 480
+    # On a phone, the camera's own picture is small in a corner of the one that it is held for.
+    page.set_viewport_size({"width": 375, "height": 740})
+    small, made = (page.locator(f"#live {name}").bounding_box() for name in (".camera", ".made"))
+    assert small["width"] < made["width"] / 3 and small["x"] > made["x"] + made["width"] / 2
+    assert abs(small["y"] - made["y"]) < made["height"] / 2
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped.").wait_for()
     assert page.locator("#live video").evaluate("v => v.srcObject === null")

@@ -95,7 +95,10 @@ async function translate(run) {
     if (reply.picture) {
       made.src = reply.picture;
       await made.decode().catch(() => {});
-      made.hidden = false;
+      if (made.hidden) {
+        made.hidden = false;
+        made.scrollIntoView({ block: "nearest" });
+      }
       measure(run, taken, performance.now());
     }
     say(reply.said || rate(run));
