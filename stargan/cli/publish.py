@@ -18,6 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="write the folder, check it and print the plan, without the Hub")
     parser.add_argument("--model", metavar="NAME", help="shown first: the bundled model (default), or one that was trained here")
+    parser.add_argument("--licence", metavar="TEXT", help="of that model's weights, such as 'CC BY 4.0'; needed where it says none")
     parser.add_argument("--private", action="store_true", help="where the Space is a new one: nobody else sees it")
     parser.add_argument("--out", metavar="DIR", help="the folder to assemble it in (default: runs/space/NAME)")
     parser.add_argument(
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     how = options.check or ("here" if options.dry_run else "fresh")
     account = None if options.dry_run else hub.account(repo, options.private)
     folder = Path(options.out) if options.out is not None else places.runs() / "space" / repo.split("/")[1]
-    space = publish.assemble(folder, model_name(options))
+    space = publish.assemble(folder, model_name(options), options.licence)
     private = options.private if account is None else account.private
     new = "" if account is None else ", new" if account.held is None else ", brought up to date"
     print(f"Space {repo} ({'private' if private else 'public'}{new})")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargan.cli.arguments import PHOTOGRAPH, add_loading, load_model
-from stargan.cli.parsing import CommandError, existing_file
+from stargan.cli.parsing import existing_file
 from stargan.files import places
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     repo = publish.repository(options.repository, "model")
     model = load_model(options, options.model)
     if options.licence is not None:
-        model.licence = _licence(options.licence, model.licence)
+        model.licence = publish.agreed(options.model, model.licence, options.licence)
     push.check(options.model, model)
     account = None if options.dry_run else hub.owner(repo, options.private)
     folder = options.out if options.out is not None else places.runs() / "hub" / repo.split("/")[1]
@@ -64,15 +64,6 @@ def run(options: argparse.Namespace) -> int:
     address = hub.push(repo, parcel, options.private)
     print(f"uploaded: {address}\nloaded back by hf:{repo}, and found the same")
     return 0
-
-
-def _licence(wish: str, said: str) -> str:
-    wish = " ".join(wish.split())
-    if not wish:
-        raise CommandError("--licence is empty; say one, such as --licence 'CC BY 4.0'")
-    if said.strip() and wish != said:
-        raise CommandError(f"the model says its licence already, {said!r}; leave --licence out")
-    return wish
 
 
 def examples(model: Model, photos: Sequence[Path]) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import torch
 import yaml
 
 from stargan import zoo
-from stargan.files import places
+from stargan.files import checkpoint, places
+from stargan.model import Model
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE", "docs/architecture.md")
 SOURCES = {
@@ -48,7 +51,7 @@ class Space:
     def plan(self) -> str:
         """What goes up, a file a line."""
         lines = [
-            f"shows first: {self.model} (licence of its weights: {self.licence or 'not said in the file'})",
+            f"shows first: {self.model} (licence of its weights: {self.licence})",
             ", ".join(f"{key}: {self.card.get(key)}" for key in ("sdk", "sdk_version", "python_version", "app_file", "license")),
             *listed(self.files, self.folder),
         ]
@@ -78,14 +81,40 @@ def repository(name: str, kind: str = "Space") -> str:
     )
 
 
-def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
-    """Writes into `folder` what a Space consists of that shows `model` first, a bundled one or one that was trained here.
+def agreed(name: str, said: str, given: str | None = None) -> str:
+    """The licence of a model's weights: what it says, or else what is given for it. PublishError where neither says one, or the two
+    differ."""
+    wish = " ".join((given or "").split())
+    if given is not None and not wish:
+        raise PublishError("--licence is empty; say one, such as --licence 'CC BY 4.0'")
+    if not said.strip() and not wish:
+        raise PublishError(
+            f"{name} says no licence for its weights, so that nobody would know what they may do with it; say one by --licence, "
+            "such as --licence 'CC BY 4.0' (that of its pictures decides which)"
+        )
+    if said.strip() and wish not in ("", said):
+        raise PublishError(f"the model says its licence already, {said!r}; leave --licence out")
+    return wish or said
 
-    PublishError for another model, for a folder that holds something else, and where it cannot be written.
+
+def precision(model: Model) -> torch.dtype:
+    """Half precision where nothing is lost by it."""
+    values = (value for net in model.networks.values() for value in net.state_dict().values() if value.is_floating_point())
+    return torch.float16 if all(torch.equal(value.half().float(), value) for value in values) else torch.float32
+
+
+def assemble(folder: Path, model: str = zoo.DEFAULT, given: str | None = None) -> Space:
+    """Writes into `folder` what a Space consists of that shows `model` first, a bundled one or one that was trained here. given:
+    the licence of its weights, where it says none; its file on the Space does then.
+
+    PublishError for another model, for one without a licence, for a folder that holds something else, and where it cannot be
+    written.
     """
     folder = folder.absolute()
     check_target(folder)
-    sources, licence = _sources(model)
+    sources = _sources(model)
+    shown = zoo.load(model)
+    licence = agreed(model, shown.licence, given)
     readme, card = _readme(licence, sources)
     models = [model, *(name for name in zoo.bundled() if name != model)]
     texts = {
@@ -97,14 +126,21 @@ def assemble(folder: Path, model: str = zoo.DEFAULT) -> Space:
         for path, source in sources.items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, partial / path)
+        if licence != shown.licence:
+            checkpoint.save(dataclasses.replace(shown, licence=licence), partial / _place(model), precision(shown))
         for path, text in texts.items():
             (partial / path).write_text(text, encoding="utf-8")
     files = {path: (folder / path).stat().st_size for path in sorted({*sources, *texts})}
     return Space(folder, model, licence, card, files)
 
 
-def _sources(model: str) -> tuple[dict[str, Path], str]:
-    """Which file here stands at which path of the Space, and the licence of the model that is shown first."""
+def _place(model: str) -> str:
+    """Where a model that was trained here stands on the Space."""
+    return f"weights/{model}/model{LARGE}"
+
+
+def _sources(model: str) -> dict[str, Path]:
+    """Which file here stands at which path of the Space."""
     models = zoo.available()
     if model in zoo.PUBLISHED and model not in models:
         licence = zoo.PUBLISHED[model].licence
@@ -121,10 +157,10 @@ def _sources(model: str) -> tuple[dict[str, Path], str]:
                 found[inner.as_posix()] = path
     file, target = models[model], f"weights/{model}"
     if f"{target}/{file.name}" not in found:
-        found[f"{target}/model{LARGE}"] = file
+        found[_place(model)] = file
         if (card := file.with_name("README.md")).is_file():
             found |= {f"{target}/README.md": card, **pictures(card, target)}
-    return found, zoo.load(model).licence
+    return found
 
 
 def _readme(licence: str, sources: dict[str, Path]) -> tuple[str, dict[str, object]]:

@@ -19,7 +19,7 @@ from stargan.files import checkpoint
 from stargan.media import images
 from stargan.model import Model
 from stargan.networks import Discriminator, ModelConfig
-from stargan.zoo.publish import LARGE, PublishError, check_target, listed, pictures, written
+from stargan.zoo.publish import LARGE, PublishError, agreed, check_target, listed, pictures, precision, written
 
 # By the first line a folder is known that this has written, and that it may write anew.
 MARK = "# Written by `python -m stargan push`, which may write this folder anew."
@@ -48,11 +48,7 @@ def check(name: str, model: Model) -> None:
     """PublishError for a model that may not be handed on: one of others by its name, or one that says no licence."""
     if name in zoo.PUBLISHED and name not in zoo.available():
         raise PublishError(f"{name} is its authors' to hand on, under {zoo.PUBLISHED[name].licence}; push a model of your own")
-    if not model.licence.strip():
-        raise PublishError(
-            f"{name} says no licence for its weights, so that nobody would know what they may do with it; say one by --licence, "
-            "such as --licence 'CC BY 4.0' (that of its pictures decides which)"
-        )
+    agreed(name, model.licence)
 
 
 def assemble(folder: Path, name: str, repo: str, model: Model, examples: Image.Image) -> Parcel:
@@ -71,7 +67,7 @@ def assemble(folder: Path, name: str, repo: str, model: Model, examples: Image.I
     shown = pictures(card, "") if card is not None and card.is_file() else {}
     text = card.read_text(encoding="utf-8") if card is not None and card.is_file() else _card(repo, model)
     with written(folder) as partial:
-        checkpoint.save(model, partial / zoo.HUB_FILE, _precision(model))
+        checkpoint.save(model, partial / zoo.HUB_FILE, precision(model))
         if judge is not None:
             checkpoint.save_discriminator(judge[0], judge[1], partial / DISCRIMINATOR, torch.float16)
         for path, source in shown.items():
@@ -99,12 +95,6 @@ def difference(sent: Model, back: Model) -> str:
         if not alike:
             return field.name
     return ""
-
-
-def _precision(model: Model) -> torch.dtype:
-    """Half precision where nothing is lost by it."""
-    values = (value for net in model.networks.values() for value in net.state_dict().values() if value.is_floating_point())
-    return torch.float16 if all(torch.equal(value.half().float(), value) for value in values) else torch.float32
 
 
 def _discriminator(name: str, model: Model) -> tuple[Discriminator, ModelConfig] | None:

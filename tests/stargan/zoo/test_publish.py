@@ -30,7 +30,7 @@ def root(tmp_path, monkeypatch):
     for name in ("app.py", "requirements.txt", "LICENSE", "README.md", "docs", "stargan", "train", "weights"):
         (root / name).symlink_to(ROOT / name)
     monkeypatch.setattr(places, "ROOT", root)
-    trained(root, "mine")
+    trained(root, "mine", "CC BY 4.0")
     return root
 
 
@@ -165,7 +165,7 @@ def test_trained_model_comes_first_with_its_card(root, tmp_path):
     space = publish.assemble(tmp_path / "space", "mine")
     assert {f"weights/mine/{name}" for name in ("model.safetensors", "README.md", "sheet.jpg")} <= set(space.files)
     assert json.loads((space.folder / "weights" / "models.json").read_text()) == ["mine", *zoo.bundled()]
-    assert "shows first: mine (licence of its weights: not said in the file)" in space.plan()
+    assert "shows first: mine (licence of its weights: CC BY 4.0)" in space.plan()
 
 
 def test_licences(root, tmp_path):
@@ -174,6 +174,14 @@ def test_licences(root, tmp_path):
     assert space.card["license"] == front((space.folder / "README.md").read_text())["license"] == "cc-by-nc-4.0"
     trained(root, "odd", "for non-commercial use only")
     assert publish.assemble(tmp_path / "space", "odd").card["license"] == "other"
+    trained(root, "unsaid")
+    with pytest.raises(publish.PublishError, match="unsaid says no licence for its weights.* --licence 'CC BY 4.0'"):
+        publish.assemble(tmp_path / "space", "unsaid")
+    space = publish.assemble(tmp_path / "space", "unsaid", "CC BY-NC 4.0")
+    assert space.card["license"] == "cc-by-nc-4.0" and "weights: CC BY-NC 4.0)" in space.plan()
+    assert checkpoint.load(space.folder / "weights" / "unsaid" / "model.safetensors").licence == "CC BY-NC 4.0"
+    with pytest.raises(publish.PublishError, match="says its licence already, 'CC BY 4.0'"):
+        publish.assemble(tmp_path / "space", "mine", "MIT")
     with pytest.raises(publish.PublishError, match="CC BY-NC 4.0"):
         publish.assemble(tmp_path / "space", "celeba-hq-256")
     with pytest.raises(publish.PublishError, match=f"{zoo.DEFAULT}, .*mine"):
