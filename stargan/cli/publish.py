@@ -40,16 +40,16 @@ def run(options: argparse.Namespace) -> int:
     private = options.private if account is None else account.private
     new = "" if account is None else ", new" if account.held is None else ", brought up to date"
     print(f"Space {repo} ({'private' if private else 'public'}{new})")
-    print(space.plan())
-    if account is not None:
-        for path in sorted((account.held or frozenset()) - set(space.files)):
-            print(f"     removed  {path}")
-        print(f"publishing as {account.name}")
     if how != "none":
         print("checking: installing its requirements.txt" if how == "fresh" else "checking: starting it", flush=True)
         print(f"the page was up after {trial.check(space, how):.1f} s, and translates")
+        space = space.anew()
+    print(space.plan())
     if account is None:
         print("nothing was uploaded, as it is a dry run")
-    else:
-        print(f"uploaded: {hub.upload(repo, space, options.private)}")
+        return 0
+    for path in sorted((account.held or frozenset()) - set(space.files)):
+        print(f"     removed  {path}")
+    print(f"publishing as {account.name}", flush=True)
+    print(f"uploaded: {hub.upload(repo, space, options.private)}")
     return 0

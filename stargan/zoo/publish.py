@@ -48,6 +48,11 @@ class Space:
     card: dict[str, object]
     files: dict[str, int]
 
+    def anew(self) -> Space:
+        """With the files that are in the folder now: the page that was started from it has kept there what it shows first."""
+        files = {p.relative_to(self.folder).as_posix(): p.stat().st_size for p in sorted(self.folder.rglob("*")) if p.is_file()}
+        return dataclasses.replace(self, files=files)
+
     def plan(self) -> str:
         """What goes up, a file a line."""
         lines = [

@@ -71,7 +71,8 @@ def test_dry_run_writes_a_folder_that_starts_alone(tmp_path):
     assert "translates" in result.stdout and result.stdout.count("by LFS") >= 2
     held = contents(out)
     listed = re.findall(r"^ +[\d.]+ [kM]B  (\S+?\w)(?:  by LFS)?$", result.stdout, re.MULTILINE)
-    assert sorted(listed) == sorted(held), "the plan is not what is there, or the page left something behind"
+    assert sorted(listed) == sorted(held), "the plan is not what is there"
+    assert f"weights/{zoo.DEFAULT}/first.json" in held, "what the page shows first, computed by the one that was started"
     assert {"README.md", "app.py", "LICENSE", "requirements.txt", ".gitattributes", "stargan/ui/style.css"} <= set(held)
     assert not [p for p in held if re.search(r"^(tests|runs|data)/|__pycache__|\.pyc$|\.csv$|/\.", p)]
     for name in ("app.py", "requirements.txt", f"weights/{zoo.DEFAULT}/model.safetensors", "train/ui/__init__.py"):
