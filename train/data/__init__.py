@@ -59,6 +59,11 @@ class Pictures:
 def folders(split: Path) -> tuple[str, ...]:
     """The domains in a split, by name; DataError where there are none."""
     found = tuple(sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))) if split.is_dir() else ()
+    if not found and not split.parent.exists():
+        raise DataError(
+            f"there is no folder {split.parent}; name one that is there, or make it by `python -m train prepare folder --from "
+            f"PICTURES --to {split.parent} --size ...`"
+        )
     if not found:
         raise DataError(
             f"there is no folder in {split}; pictures belong into {split}/<domain>/, as "
@@ -114,7 +119,7 @@ def load_splits(
         except DataError as error:
             wrong.append(str(error))
     if wrong:
-        raise DataError("\n".join(dict.fromkeys(wrong)))
+        raise DataError("; ".join(dict.fromkeys(wrong)))
     return found[0], found[1]
 
 
@@ -123,7 +128,7 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
         try:
             return np.asarray(images.centre_crop(images.read(file), side))
         except ValueError as error:
-            return f"{file}: {error}"
+            return f"{file} ({error})"
 
     with _kept(path) as partial:
         pixels = mapped(partial, (len(files), side, side, 3))
@@ -135,7 +140,7 @@ def _decode(files: list[Path], side: int, path: Path) -> None:
                 else:
                     pixels[i] = picture
         if broken:
-            raise DataError("these pictures cannot be read; mend or remove them:\n  " + "\n  ".join(broken))
+            raise DataError(f"these pictures cannot be read, mend or remove them: {', '.join(broken)}")
         pixels.flush()
 
 

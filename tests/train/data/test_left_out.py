@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -168,7 +169,8 @@ def test_fit_names_all_broken_pictures_of_both_splits_at_once(tmp_path: Path) ->
     said: list[str] = []
     with pytest.raises(data.DataError) as error:
         data.load_splits(root, 32, tmp_path / "cache", ("cat",), said.append)
-    assert "train/cat/cut.png" in str(error.value) and "val/cat/cut.png" in str(error.value)
+    each = [rf"these pictures cannot be read, mend or remove them: \S+/{split}/cat/cut.png \(.+?\)" for split in ("train", "val")]
+    assert re.fullmatch("; ".join(each), str(error.value)), "told apart, though a command line says it in one line"
     assert said == [f"left out, as no pictures: {root / split / 'cat' / 'notes.txt'}" for split in ("train", "val")]
 
 
@@ -176,3 +178,6 @@ def test_a_folder_that_is_not_prepared_says_how(tmp_path: Path) -> None:
     put(tmp_path / "pics", several("cat", "dog"))
     with pytest.raises(data.DataError, match="python -m train prepare folder --from .*pics"):
         data.folders(tmp_path / "pics" / "train")
+    with pytest.raises(data.DataError) as error:
+        data.load_splits(tmp_path / "none", 32, tmp_path / "cache", ("cat",))
+    assert str(error.value).startswith(f"there is no folder {tmp_path / 'none'}; ") and str(error.value).count("none") == 2

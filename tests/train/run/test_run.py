@@ -296,7 +296,7 @@ def test_bad_folders_are_said_before_anything_starts(
 ) -> None:
     for changes, message in (
         ({"domains": ["cold", "hot", "warm"]}, "has no folder for hot; it has cold, warm"),
-        ({"data": str(tmp_path / "none")}, "there is no folder in"),
+        ({"data": str(tmp_path / "none")}, f"there is no folder {tmp_path / 'none'};"),
         ({"init_from": "nothing"}, "there is no model 'nothing'"),
     ):
         file = as_file(tmp_path / "c.yaml", picture_folder, tmp_path, **changes)
