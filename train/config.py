@@ -27,6 +27,7 @@ class TrainingError(ValueError):
 
 PLACES = ("data", "runs", "init_from", "init_wing")  # in which ~ stands for the home folder
 NAMES = ("domains", "sources", "init_domains")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list, such as [a, b]"}
 # Where the algorithm is the paper's.
 PAPER = {
     "alternate": False,
@@ -231,7 +232,8 @@ def _typed(key: str, value: Any, default: Any) -> Any:
     if wanted is tuple and isinstance(value, list):
         value = tuple(value)
     if type(value) is not wanted:
-        raise ConfigError(f"{key} is {value!r}; it has to be a {wanted.__name__}, such as {default!r}")
+        example = f", such as {default!r}" * (wanted in (int, float))
+        raise ConfigError(f"{key} is {value!r}; it has to be {KINDS[wanted]}{example}")
     if key in NAMES and not all(isinstance(v, str) for v in value):
         raise ConfigError(f"{key} is {list(value)!r}; it has to be a list of folder names")
     if key in ("betas", "con_box") and (len(value) != len(default) or not all(isinstance(v, int | float) for v in value)):

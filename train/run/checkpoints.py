@@ -218,7 +218,7 @@ def _changes(data: str, old: Mapping[str, str], new: Mapping[str, str], state: S
     gone, come = [d for d in old if d not in new], [d for d in new if d not in old]
     turned = [f"{d} was {old[d]} and would be {new[d]}" for d in new if old.get(d, new[d]) != new[d]]
     if gone or come:
-        words = [f"it knows {', '.join(gone)}"] * bool(gone) + [f"{', '.join(come)} would be new"] * bool(come)
+        words = [f"{', '.join(gone)} would be gone"] * bool(gone) + [f"{', '.join(come)} would be new"] * bool(come)
         found.append(f"of its domains ({', '.join(old)}) " + ", and ".join(words))
     elif list(old) != list(new) and not turned:
         found.append(f"its domains are in the order {', '.join(old)}, and not {', '.join(new)}")

@@ -99,6 +99,8 @@ def fit(
                     f"{folder}: {'continued at' if resumed else 'started at'} iteration {state.iteration}, "
                     f"{state.processes.num_processes} process{'es' * (state.processes.num_processes > 1)} on {state.device.type}"
                 )
+                if state.iteration >= config.iterations:
+                    tqdm.write(f"{folder}: nothing is left to do of {config.iterations} iterations; set more, to train on")
             # Before that there is nothing to save, and growing a model takes minutes.
             stack.enter_context(stopped_by_signals(stop))
             with enough_memory(

@@ -46,11 +46,13 @@ def settings(pictures: Path, runs: Path, **changes: object) -> config.TrainConfi
     return config.from_mapping(values | changes)
 
 
-def test_a_resumed_run_ends_with_the_same_weights(picture_folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_weights(picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = loop.fit(settings(picture_folder, tmp_path / "a"))
     loop.fit(settings(picture_folder, tmp_path / "b", iterations=3))
     resumed = loop.fit(settings(picture_folder, tmp_path / "b"))
-    assert whole.iteration == resumed.iteration == 4
+    assert whole.iteration == resumed.iteration == 4 and "nothing is left" not in capsys.readouterr().out
+    assert loop.fit(settings(picture_folder, tmp_path / "b", iterations=3)).iteration == 4
+    assert "b/tiny: nothing is left to do of 3 iterations; set more, to train on" in capsys.readouterr().out
     for name, net in (whole.networks | {f"averaged {k}": v for k, v in whole.averaged.items()}).items():
         other = resumed.averaged[name[9:]] if name.startswith("averaged") else resumed.networks[name]
         for key, value in net.state_dict().items():
