@@ -93,12 +93,13 @@ def find(
         known = tables.find(given, pictures, read, label, needed=bool(table or label))
     except tables.TableError as error:
         raise LayoutError(str(error)) from None
-    if known is not None:
+    about = set(known.names)
+    left += [*_no_pictures(other for other in no_pictures if other not in about), *known.problems]
+    if known.rows:
         layout = labelled(known.rows, known.words)
-        rest = [other for other in no_pictures if other not in known.names]
-        return Layout(layout.words, layout.pictures, (*left, *_no_pictures(rest), *known.problems, *layout.left))
+        return Layout(layout.words, layout.pictures, (*left, *layout.left))
     words, chosen, problems = by_folders
-    return Layout(words, chosen, (*left, *_no_pictures(no_pictures), *problems))
+    return Layout(words, chosen, (*left, *problems))
 
 
 def labelled(pictures: Iterable[tuple[str, str, str]], words: str) -> Layout:

@@ -112,9 +112,10 @@ def _make(
     ranked = {domain: sorted(names, key=names.__getitem__) for domain, names in drawn_at.items()}
     if few := [f"{name} has {len(pictures)}" for name, pictures in ranked.items() if len(pictures) < 4]:
         more = f" and {len(few) - SHOWN} more have as few" if len(few) > SHOWN else ""
+        other = next((f", or take other labels ({sentence})" for sentence in layout.left if "; --label names" in sentence), "")
         raise PrepareError(
             f"a domain needs 2 pictures to train and 2 for val, but in {source} ({_shortly(layout)}) "
-            f"{', '.join(few[:SHOWN])}{more}; add pictures"
+            f"{', '.join(few[:SHOWN])}{more}; add pictures{other}"
         )
     # OpenCV's detector must not be shared by threads.
     with _alone(out, undo):

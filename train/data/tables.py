@@ -35,6 +35,11 @@ FLAGS = {
 YES, NO = {"1", "1.0", "true"}, {"0", "0.0", "-1", "-1.0", "false"}
 NUMBERED = {"0": "train", "1": "val", "2": "test"}  # as in CelebA's partition
 
+PAIR = dict.fromkeys(("file", "label"))  # of a dict in JSON
+OF_ONE = (".json", ".txt")  # of which some lie beside each picture and say what one program knows of it
+SEEN = 50  # rows, by which a column of files is known
+SHOWN = 6  # names in a sentence
+
 Row = tuple[str, str, str]  # a picture's name, its label, its split
 
 
@@ -44,8 +49,9 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Labels:
-    """words: which tables and columns. rows: those pictures that a table knows, each once. problems: a sentence on each line that
-    has none, and on each picture that no table knows. names: of the tables that were read."""
+    """words: which tables and columns. rows: those pictures that a table knows, each once; none where there is no table of labels.
+    problems: a sentence on each line that has none, on each picture that no table knows, and on each table whose labels are to be
+    named. names: of the tables that were read, or that a problem is about."""
 
     words: str
     rows: tuple[Row, ...]
@@ -53,37 +59,52 @@ class Labels:
     names: tuple[str, ...]
 
 
-def find(names: Sequence[str], pictures: Sequence[str], read: Callable[[str], str], label: str, needed: bool) -> Labels | None:
+def find(names: Sequence[str], pictures: Sequence[str], read: Callable[[str], str], label: str, needed: bool) -> Labels:
     """The labels in tables of these names: in the first that is one, and in those with the same columns, such as `val.csv` beside
-    `train.csv`. None where none of them is a table of labels; TableError then, where one is `needed`."""
-    parsed = {name: _rows(name, read(name)) for name in names}
+    `train.csv`. TableError where none of them is a table of labels though one is `needed`."""
+    ends = _ends(pictures)
     tables: list[_Table] = []
-    for name, rows in parsed.items():
-        table = _table(name, rows, pictures, label)
-        if table is not None and (not tables or list(table.rows[0]) == list(tables[0].rows[0])):
+    columns = ""
+    unnamed: dict[str, str] = {}
+    for name in names:
+        rows = _rows(name, read(name))
+        columns = ", ".join(map(str, next(iter(rows), {}))) if name == names[0] else columns
+        table = _table(name, rows, _Places(name, ends), label)
+        if isinstance(table, str):
+            unnamed |= {name: f"{name}: {table}"} if table else {}
+        elif not tables or list(table.rows[0]) == list(tables[0].rows[0]):
             tables.append(table)
+    if not tables and needed:
+        raise TableError(_none(names, columns, label))
     if not tables:
-        if not needed:
-            return None
-        if not names:
-            raise TableError(
-                f"--label {label} names a column of a table, and there is none beside the pictures; put a .csv, .tsv, .jsonl or "
-                f".json there, with a column of files and {label}, or leave --label out"
-            )
-        columns = ", ".join(map(str, next(iter(parsed[names[0]]), {}))) or "none"
-        raise TableError(
-            f"{names[0]} is no table of labels: its columns are {columns}; it needs one of files that are there, and one of "
-            "labels, which --label names"
-        )
+        return Labels("", (), tuple(unnamed.values()), tuple(unnamed))
     called = {table.name: next(filter(None, map(split_of, _parts(table.name))), "") for table in tables}
     chosen: dict[str, Row] = {}
     problems: list[str] = []
     for table in tables:
         table.collect(chosen, problems, called[table.name] if len(set(called.values())) > 1 else "")
     held = [table.name for table in tables]
-    problems += [f"{name}: is not in {' or '.join(held)}" for name in pictures if name not in chosen]
-    words = f"a table of labels ({held[0]}" if len(held) == 1 else f"tables of labels ({' and '.join(held)}"
-    return Labels(f"pictures with {words}, {tables[0].columns})", tuple(chosen.values()), tuple(problems), tuple(held))
+    problems += [f"{name}: is not in {_listed(held, ' or ')}" for name in pictures if name not in chosen]
+    words = f"a table of labels ({held[0]}" if len(held) == 1 else f"tables of labels ({_listed(held, ' and ')}"
+    words = f"pictures with {words}, {tables[0].columns})"
+    return Labels(words, tuple(chosen.values()), (*unnamed.values(), *problems), (*held, *unnamed))
+
+
+def _listed(names: Sequence[str], mark: str) -> str:
+    return mark.join([*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])])
+
+
+def _none(names: Sequence[str], columns: str, label: str) -> str:
+    """Why there is no table of labels, and what to do."""
+    if not names:
+        return (
+            f"--label {label} names a column of a table, and there is none beside the pictures; put a .csv, .tsv, .jsonl or "
+            f".json there, with a column of files and {label}, or leave --label out"
+        )
+    return (
+        f"{names[0]} is no table of labels: its columns are {columns or 'none'}; it needs one of files that are there, and one of "
+        "labels, which --label names"
+    )
 
 
 def decoded(content: bytes) -> str:
@@ -127,11 +148,11 @@ class _Table:
                 chosen.setdefault(name, (name, value, self.split(row) or split))
 
 
-def _table(name: str, rows: list[dict[str, str]], pictures: Sequence[str], label: str) -> _Table | None:
-    """The columns of a table, where it is one of labels."""
+def _table(name: str, rows: list[dict[str, str]], places: _Places, label: str) -> _Table | str:
+    """The columns of a table of labels, or why it is none though it knows the pictures; an empty text where it does not."""
     if not rows:
-        return None
-    places, first = _Places(name, pictures), 2
+        return ""
+    first = 2
     if any(places.find(column) for column in rows[0]):  # without a head
         values = [{str(i): value for i, value in enumerate(row, 1)} for row in [rows[0]]]
         rows = [*values, *({str(i): v for i, v in enumerate(row.values(), 1)} for row in rows)]
@@ -140,19 +161,23 @@ def _table(name: str, rows: list[dict[str, str]], pictures: Sequence[str], label
     lower = {str(column).strip().lower(): column for column in columns}
     named = [lower[c] for c in FILES if c in lower]
     # What is called a name or an id need not be one of a file.
-    file = next((c for c in [*named, *columns] if any(places.find(row.get(c)) for row in rows[:50])), None)
+    file = next((c for c in [*named, *columns] if any(places.find(row.get(c)) for row in rows[:SEEN])), None)
     file = file or next((c for c in columns if any(places.find(row.get(c)) for row in rows)), None)
-    if file is None:
-        return None
+    kind = PurePosixPath(name).suffix.lower()
+    if file is None or (kind in OF_ONE and len({places.find(row.get(file)) for row in rows} - {None}) < 2):
+        return ""
+    if rows[0].keys() == PAIR.keys() and kind == ".json" and file != "file":  # {"cover": "1.png", ...}
+        return ""
     split_column, split = _splits(lower, rows)
     candidates = [column for column in columns if column not in (file, split_column)]
     found = _labels(candidates, lower, rows, label)
     if found is None:
-        return None
+        which = "" if label or not candidates else _listed(candidates, ", ")
+        return which and f"has no column that is known to be of labels; --label names the one to take for domains: {which}"
     wanted, label_of = found
     # In it, a number stands for a split, as in CelebA's list_eval_partition.txt.
     if not label and re.search("partition|split", name.lower()) and {label_of(row) for row in rows} <= NUMBERED.keys():
-        return None
+        return ""
     rows = [{c: row.get(c, "") for c in columns} for row in rows]
     return _Table(name, rows, first, file, f"columns {file} and {wanted}", label_of, split, places)
 
@@ -243,33 +268,41 @@ def _of_json(content: object) -> Iterable[object]:
     if not isinstance(content, list):
         return []
     pairs = [p for p in content if isinstance(p, list | tuple) and len(p) == 2]
-    return [{"file": file, "label": label} for file, label in pairs] if pairs else content
+    return [dict(zip(PAIR, pair, strict=True)) for pair in pairs] if pairs else content
 
 
+Ends = dict[str, list[str]]
+
+
+def _ends(pictures: Sequence[str]) -> Ends:
+    """The pictures whose paths end so, with their suffix or without."""
+    ends: Ends = defaultdict(list)
+    for name in pictures:
+        path = PurePosixPath(name)
+        for whole in {path, path.with_suffix("")}:
+            for i in range(len(whole.parts)):
+                ends["/".join(whole.parts[i:])].append(name)
+    return ends
+
+
+@dataclass(frozen=True)
 class _Places:
     """Finds the picture that a table means: by its path, from the table's folder or the source's, or by the end of its path where
     one picture alone has it, with its suffix or without."""
 
-    def __init__(self, table: str, pictures: Sequence[str]) -> None:
-        self.folder = str(PurePosixPath(table).parent)
-        self.pictures = set(pictures)
-        self.by_end: dict[str, list[str]] = defaultdict(list)
-        for name in pictures:
-            path = PurePosixPath(name)
-            for whole in {path, path.with_suffix("")}:
-                for i in range(len(whole.parts)):
-                    self.by_end["/".join(whole.parts[i:])].append(name)
+    table: str
+    ends: Ends
 
     def find(self, value: object) -> str | None:
         text = str(value or "").strip().replace("\\", "/")
         for written in dict.fromkeys((text, unquote(text))):
-            if written.rstrip("/").rpartition("/")[2] not in self.by_end:  # as of most cells
+            if written.rstrip("/").rpartition("/")[2] not in self.ends:  # as of most cells
                 continue
-            for name in (str(PurePosixPath(self.folder, written)), str(PurePosixPath(written))):
-                if name in self.pictures:
+            for name in (str(PurePosixPath(self.table).parent / written), str(PurePosixPath(written))):
+                if name in self.ends.get(name, ()):
                     return name
             parts = [part for part in written.split("/") if part not in ("", ".", "..")]
             for i in range(len(parts)):
-                if found := self.by_end.get("/".join(parts[i:])):
+                if found := self.ends.get("/".join(parts[i:])):
                     return found[0] if len(found) == 1 else None
         return None

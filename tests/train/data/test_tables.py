@@ -158,7 +158,7 @@ def test_other_tables_are_left_aside(content: str, suffix: str) -> None:
 
 def test_a_name_that_two_pictures_have_names_none() -> None:
     found = tables.find(["x.csv"], ["a/0.png", "b/0.png", "b/1.png"], lambda _: "file,label\n0.png,cat\n1.png,cat\n", "", True)
-    assert found is not None and found.rows == (("b/1.png", "cat", ""),)
+    assert found.rows == (("b/1.png", "cat", ""),)
     assert found.problems[0] == "x.csv, line 2: there is no picture 0.png"
 
 
@@ -182,5 +182,54 @@ def test_the_lists_of_celeba_are_read(tmp_path: Path) -> None:
 def test_a_table_of_too_many_labels_is_refused_in_short(tmp_path: Path) -> None:
     root = put(tmp_path / "celeba", [f"img/{i}.jpg" for i in range(12)])
     (root / "identity_CelebA.txt").write_text("".join(f"{i}.jpg {1000 + i}\n" for i in range(12)))
-    with pytest.raises(PrepareError, match=r"12 domains\) 1000 has 1, .*1009 has 1 and 2 more have as few; add pictures"):
+    with pytest.raises(PrepareError, match=r"12 domains\) 1000 has 1, .*1009 has 1 and 2 more have as few; add pictures$"):
         own.folder(root, tmp_path / "out", 32)
+    (root / "list_attr_celeba.txt").write_text(CELEBA["list_attr_celeba.txt"])
+    with pytest.raises(PrepareError, match=r"or take other labels \(list_attr.*--label names .*: Bald, Smiling, Young\)$"):
+        own.folder(root, tmp_path / "out", 32)
+
+
+# What programs write beside each picture: Google Takeout, LabelMe, gallery-dl, CreateML, and captions to learn from.
+BESIDE = {
+    "{n}.supplemental-metadata.json": {"title": "{n}", "description": "", "url": "https://example.org/{n}"},
+    "{s}.json": {"version": "5.0", "shapes": [{"label": "face"}], "imagePath": "{n}", "imageHeight": 40},
+    "{n}.json": {"category": "site", "filename": "{s}", "extension": "png"},
+    "ml-{s}.json": [{"image": "{n}", "annotations": [{"label": "face"}]}],
+    "cover-{s}.json": {"front": "cat/0.png", "back": "cat/1.png"},
+    "{s}.txt": "{s}, a photo, smile",
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("folders", [("cat", "dog"), ("cat",)])
+def test_what_a_program_knows_of_one_picture_is_no_table(
+    monkeypatch: pytest.MonkeyPatch, beside: str, folders: tuple[str, ...]
+) -> None:
+    texts: dict[str, str] = {}
+    content = BESIDE[beside]
+    for picture in (names := [f"{folder}/{i}.png" for folder in folders for i in range(6)]):
+        folder, name = picture.split("/")
+        stem = name.removesuffix(".png")
+        text = content if isinstance(content, str) else json.dumps(content)
+        texts[f"{folder}/{beside.format(n=name, s=stem)}"] = text.replace("{n}", name).replace("{s}", stem)
+    built = []
+    ends = tables._ends
+    monkeypatch.setattr(tables, "_ends", lambda pictures: built.append(1) or ends(pictures))
+    found = layouts.find([*names, *texts], "source", texts.__getitem__)
+    assert {p.domain for p in found.pictures} == set(folders) and len(found.pictures) == len(names)
+    assert found.left == tuple(f"{name}: is no picture" for name in sorted(texts)) and len(built) == 1, "once for all of them"
+
+
+def test_columns_of_labels_that_nobody_named_are_told() -> None:
+    names, table = [f"all/{i}.png" for i in range(8)], lines("{i}.png,{i},1,Female", "file,age,real,gender", count=8)
+    found = layouts.find([*names, "x.csv"], "source", lambda _: table)
+    assert found.words == "the folder of one domain"
+    assert found.left[0].startswith("x.csv: has no column that is known to be of labels; --label names the one")
+    assert found.left[0].endswith(": age, real, gender")
+
+
+def test_many_tables_are_not_all_named() -> None:
+    names = [f"{i}.png" for i in range(20)]
+    texts = {f"{i}.csv": f"file,label\n{i}.png,cat\n" for i in range(19)}
+    found = layouts.find([*names, *texts], "source", texts.__getitem__)
+    assert "13.csv and 13 more, columns file and label)" in found.words and found.left[-1].endswith(" or 13 more")
