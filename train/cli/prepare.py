@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stargan.cli.parsing import CommandError, whole
 from train.cli.arguments import add_seed
+
+if TYPE_CHECKING:
+    from train.data.making import Report
 
 HELP = "make a data folder"
 KINDS = (
@@ -43,17 +47,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    try:
+        report = _prepared(options)
+    except OSError as error:
+        if not str(error.filename or "").startswith(str(options.out)):
+            raise
+        raise CommandError(
+            f"{options.out} cannot be written to ({error.strerror}); make room, or choose another folder by --to"
+        ) from error
+    print(report)
+    return 0
+
+
+def _prepared(options: argparse.Namespace) -> Report:
     from train.data import own, prepare
 
     if options.kind == "folder":
         if options.aligner and not options.align:
             raise CommandError("--aligner goes with --align; give both, or neither")
         settings = (options.size, options.align, options.val_fraction, options.seed, options.label, options.aligner or "fan-68")
-        report = own.folder(options.source, options.out, *settings)
-    elif options.kind == "photographs":
-        report = prepare.photographs(options.source, options.out, options.size)
-    else:
-        make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[options.kind]
-        report = make(options.source, options.out)
-    print(report)
-    return 0
+        return own.folder(options.source, options.out, *settings)
+    if options.kind == "photographs":
+        return prepare.photographs(options.source, options.out, options.size)
+    make = {"portraits": prepare.portraits, "celeba-hq": prepare.celeba_hq, "afhq": prepare.afhq}[options.kind]
+    return make(options.source, options.out)

@@ -133,6 +133,13 @@ def _unpack(archive: Path, out: Path, domains: Iterable[str]) -> Report:
     Pictures that are broken, in another place or above 64 MB are skipped. PrepareError where the file is no zip archive, has
     no picture in place, or `out` holds pictures that are not of this archive.
     """
+    if archive.is_dir():
+        raise PrepareError(
+            f"{archive} is a folder; give the archive, or, where that is unpacked already, call `python -m train prepare folder "
+            f"--from {archive} --to {out} --size ...`"
+        )
+    if not archive.exists():
+        raise PrepareError(f"there is no file {archive}; name the archive that was downloaded")
     try:
         opened = zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile) as error:

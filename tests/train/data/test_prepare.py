@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data as samples
 
 from train import data
+from train.cli.main import main
 from train.data import framing, own, prepare
 from train.data.making import PrepareError, Report
 
@@ -190,7 +191,7 @@ def test_too_few_pictures_are_named(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path) -> None:
+def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     with pytest.raises(PrepareError, match="size is 16; take at least 32"):
         own.folder(source, out, 16)
@@ -207,6 +208,9 @@ def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path) -> N
     out.write_text("")
     with pytest.raises(PrepareError, match="is a file"):
         own.folder(source, out, 32)
+    assert main(["prepare", "folder", "--from", str(source), "--to", str(out / "in"), "--size", "32"]) == 2
+    sentence = f"python -m train prepare: {out / 'in'} cannot be written to (Not a directory); make room, or choose another folder"
+    assert capsys.readouterr().err.startswith(sentence)
 
 
 def test_a_long_report_is_cut() -> None:

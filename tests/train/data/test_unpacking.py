@@ -88,8 +88,13 @@ def test_a_member_larger_than_it_declares_is_not_unpacked(tmp_path: Path) -> Non
 
 def test_what_is_no_such_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no archive")
-    for name in ("none.zip", "text.zip"):
-        with pytest.raises(PrepareError, match=rf"{name} cannot be read as a zip archive .*download it again"):
+    (tmp_path / "unpacked").mkdir()
+    for name, sentence in (
+        ("none.zip", r"there is no file \S+none\.zip; name the archive"),
+        ("text.zip", r"text\.zip cannot be read as a zip archive .*download it again"),
+        ("unpacked", r"unpacked is a folder; .*`python -m train prepare folder --from \S+unpacked --to \S+out --size"),
+    ):
+        with pytest.raises(PrepareError, match=sentence):
             prepare.afhq(tmp_path / name, tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "celeba.zip", "w") as archive:
         archive.writestr("celeba_hq/train/male/1.jpg", jpeg(tmp_path, 0))
