@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from train.data.making import Report
 
 HELP = "make a data folder"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 KINDS = (
     ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
     ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
@@ -50,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         report = _prepared(options)
     except OSError as error:
-        if not str(error.filename or "").startswith(str(options.out)):
+        # What a full disk does not take has no name any more.
+        if not (error.errno in FULL or str(error.filename or "").startswith(str(options.out))):
             raise
         raise CommandError(
             f"{options.out} cannot be written to ({error.strerror}); make room, or choose another folder by --to"

@@ -191,7 +191,9 @@ def test_too_few_pictures_are_named(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_and_folders_are_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     with pytest.raises(PrepareError, match="size is 16; take at least 32"):
         own.folder(source, out, 16)
@@ -211,6 +213,9 @@ def test_bad_settings_and_folders_are_refused(source: Path, tmp_path: Path, caps
     assert main(["prepare", "folder", "--from", str(source), "--to", str(out / "in"), "--size", "32"]) == 2
     sentence = f"python -m train prepare: {out / 'in'} cannot be written to (Not a directory); make room, or choose another folder"
     assert capsys.readouterr().err.startswith(sentence)
+    monkeypatch.setattr(own, "folder", lambda *_: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+    assert main(["prepare", "folder", "--from", str(source), "--to", str(tmp_path / "full"), "--size", "32"]) == 2
+    assert f"{tmp_path / 'full'} cannot be written to (No space left on device); make room" in capsys.readouterr().err
 
 
 def test_a_long_report_is_cut() -> None:
