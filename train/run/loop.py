@@ -30,7 +30,7 @@ from train.run.checkpoints import MODEL, checkpoints, elsewhere, export, prune, 
 from train.run.lock import alone
 from train.run.records import Records
 from train.run.start import begin, check_shape
-from train.run.stopping import stopped_by_signals, unread_output
+from train.run.stopping import left_by_others, stopped_by_signals, unread_output
 from train.step.batch import Batch, sample_batch
 from train.step.state import State
 from train.step.update import iterate
@@ -51,6 +51,7 @@ def batches(state: State, pictures: data.Pictures) -> Iterator[Batch]:
 
 
 @unread_output()
+@left_by_others()
 def fit(
     config: TrainConfig,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
@@ -63,8 +64,8 @@ def fit(
     A run that is already in `runs/<name>` is continued; accept_changes: even with other domains or pictures, or without a
     network that it has trained. on_step is given the iteration and its losses, in the first process.
     Errors, all ValueErrors: data.DataError for the pictures, ConfigError for settings that do not fit each other, CheckpointError
-    for a checkpoint that is damaged or of another shape, TrainingError for losses that are not finite, a full disk and a run whose
-    checkpoints have gone, NotEnoughMemory.
+    for a checkpoint that is damaged or of another shape, TrainingError for losses that are not finite, a full disk, a run whose
+    checkpoints have gone and one of several processes that ended, NotEnoughMemory.
     """
     keep_freed_memory()
     stop = stop or threading.Event()

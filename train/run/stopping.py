@@ -1,14 +1,20 @@
-"""What comes from outside while a run goes on: it is asked to stop, or nobody reads any more what it prints."""
+"""What comes from outside while a run goes on: it is asked to stop, another of its processes has ended, or nobody reads any more
+what it prints."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+import torch
+
+from train.config import TrainingError
 
 STOPPING = b"\nstopping; the iteration that is worked on is finished and saved first\n"
 
@@ -38,6 +44,21 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def left_by_others() -> Iterator[None]:
+    """TrainingError where another process of the run has ended meanwhile: what is sent to it or awaited from it fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        if alone or not re.search(r"gloo|NCCL|[Cc]onnection (closed|reset)|remote process", str(error)):
+            raise
+        raise TrainingError(
+            "another process of this run has ended, and says itself why; call the same command again: it continues from the last "
+            "checkpoint"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -106,6 +106,18 @@ def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_pat
     assert (tmp_path / "tiny" / f"checkpoint-{done + 1:07d}.pt").exists()
 
 
+def test_a_process_whose_others_have_ended_says_so(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:1977")
+
+    monkeypatch.setattr(loop, "_settled", lost)
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        loop.fit(settings(picture_folder, tmp_path))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(config.TrainingError, match="another process of this run has ended, .* call the same command again"):
+        loop.fit(settings(picture_folder, tmp_path))
+
+
 def test_a_checkpoint_of_other_shape_is_refused(picture_folder: Path, tmp_path: Path) -> None:
     loop.fit(settings(picture_folder, tmp_path, iterations=1))
     with pytest.raises(CheckpointError, match=r"checkpoint-0000001\.pt does not continue this run"):
