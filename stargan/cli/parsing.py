@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 Value = TypeVar("Value", int, float)
 
 
@@ -59,10 +61,18 @@ def run_verb(prog: str, description: str, verbs: Sequence[Verb], arguments: Sequ
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python writes to once more
         return 141
     except (ValueError, OSError) as error:
-        print(f"{prog} {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog} {options.command}: {' '.join(_said(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _said(error: Exception) -> str:
+    """What an error says; one of the system's without its number, and what to do about a full disk."""
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins" or not error.strerror:
+        return str(error)
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}{error.strerror}" + "; make room, and call it again" * (error.errno in FULL)
 
 
 def _prepare_streams() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from stargan.files import places
 from train import config
 from train.__main__ import main
+from train.cli import match
 from train.cli.main import VERBS
 
 
@@ -99,6 +101,25 @@ def test_command_line_errors_are_one_sentence(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "c.yaml").write_text("domains: [a, b]\nbatchsize: 3\n")
     assert main(["fit", "--config", str(tmp_path / "c.yaml")]) == 2
     assert capsys.readouterr().err == "python -m train fit: there is no setting 'batchsize'; did you mean 'batch'?\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room, and call it again"),
+        (PermissionError(errno.EACCES, "Permission denied", "out.safetensors"), "out.safetensors: Permission denied"),
+        (OSError("said\n otherwise"), "said otherwise"),
+    ],
+)
+def test_what_the_system_refuses_is_said_without_its_number(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(match, "run", refused)
+    assert main(["match", "--model", "a", "--data", "b", "--out", "c"]) == 2
+    assert capsys.readouterr().err == f"python -m train match: {sentence}\n"
 
 
 @pytest.mark.parametrize("arguments", [(), *((verb.__name__.rpartition(".")[2],) for verb in VERBS)])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargan.cli.parsing import CommandError, whole
+from stargan.cli.parsing import FULL, CommandError, whole
 from train.cli.arguments import add_seed
 
 if TYPE_CHECKING:
     from train.data.making import Report
 
 HELP = "make a data folder"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 KINDS = (
     ("portraits", "clone of the public repository", "the pictures that the bundled model was trained on"),
     ("photographs", "folder of photographs with landmarks and manifest", "photographs as a source-only domain, photo"),
