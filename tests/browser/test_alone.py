@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from gauge import files
 from gradio_client import handle_file
-from served import MODEL, PATIENCE, after, opened, program, served, source, upload, visitor
+from PIL import Image
+from served import MODEL, PATIENCE, RESULT, SIDE, after, opened, program, served, source, upload, visitor
 from test_live import live
 
 from stargan.files import places
@@ -59,6 +60,18 @@ def test_uploads_and_results_are_kept_for_a_while(made: Kept) -> None:
 
 def test_nobody_has_models_fetched_to_a_public_page(made: Kept) -> None:
     assert made[0].get_by_role("button", name="Get another model").count() == 0
+
+
+def test_a_result_is_handed_over_inside_another_sites_page(made: Kept, browser: Any) -> None:
+    page = visitor(browser).new_page()
+    page.goto(f"{made[1].replace('127.0.0.1', 'localhost')}/theme.css")  # another site to browsers
+    page.evaluate("page => { document.body.innerHTML = `<iframe src='${page}' width=1200 height=800></iframe>` }", made[1])
+    frame = page.frame_locator("iframe")
+    frame.locator(RESULT).wait_for()
+    with page.expect_download() as file:
+        frame.get_by_role("button", name="Download PNG").click()
+    assert Image.open(file.value.path()).size == (SIDE, SIDE) and file.value.suggested_filename == "stargan-woman.png"
+    page.context.close()
 
 
 def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:

@@ -4,5 +4,7 @@ watch("value", () => {
   const link = document.createElement("a");
   link.href = props.value.url;
   link.download = props.value.name;
+  element.append(link); // so that the page hears of it
   link.click();
+  link.remove();
 });
