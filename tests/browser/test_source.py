@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Error
 from served import RESULT, SIDE, after, launched, opened, pixels, settled, source, to_tab, upload
 from skimage import data
 
@@ -197,3 +199,22 @@ def test_what_is_dropped_is_taken_by_a_box_with_a_picture_too_and_by_nothing_els
     dropped(page, portrait_file, "#heading")
     page.wait_for_timeout(300)
     assert len(page.context.pages) == pages and page.locator(RESULT).is_visible()
+
+
+def test_what_was_chosen_last_is_the_source_while_an_upload_is_on_its_way(page: Any, portrait_file: Path, tmp_path: Path) -> None:
+    late = tmp_path / "late.png"
+    Image.fromarray(data.astronaut()[:300]).save(late)
+    held: list[Any] = []
+    page.route("**/gradio_api/upload?*", lambda route: held.append(route))
+    upload(page, late)
+    example = page.locator("#examples .tiles button").nth(1)
+    after(page, example.click)
+    upload(page, late)
+    page.locator("#source").get_by_text("Uploading").wait_for()
+    page.unroute("**/gradio_api/upload?*")
+    after(page, lambda: upload(page, portrait_file))
+    for one in held:
+        with contextlib.suppress(Error):  # the browser has let go of it
+            one.continue_()
+    settled(page)
+    assert len(held) == 2 and "late" not in source(page, "#source img")
