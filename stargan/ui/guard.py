@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stargan.ui.leaving import Gone
 from stargan.ui.own import Own
 from stargan.ui.rest import Rest
 from stargan.ui.transfer import Transfer
@@ -34,7 +35,8 @@ def guard(arguments: argparse.Namespace) -> list[Middleware]:
     and --hosts alone; a Space without training and password is there for whoever calls it, from other sites as well. To each
     visitor files of their own, and to each browser a page that comes soon and lets it rest."""
     space = "SPACE_ID" in os.environ
-    own = [Middleware(Transfer), Middleware(Own, folder=Path(get_upload_folder()), embedded=space), Middleware(Rest)]
+    files = Middleware(Own, folder=Path(get_upload_folder()), embedded=space)
+    own = [Middleware(Gone), Middleware(Transfer), files, Middleware(Rest)]
     if space and not (arguments.train or arguments.auth):
         return own
     hosts = arguments.hosts.replace(",", " ").split()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import gradio as gr
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 Stay = Callable[[], None]
 Step = TypeVar("Step")
@@ -76,6 +78,17 @@ class Sessions:
             if now - since >= self.seconds:
                 holder.session_data.pop(name, None)
                 holder.time_last_used.pop(name, None)
+
+
+class Gone:
+    """ASGI middleware: a visitor who leaves in the middle of an upload is no error, of which the log would tell at length."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            await self.app(scope, receive, send)
 
 
 def watched(steps: Iterable[Step], stay: Stay) -> Iterator[Step]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
@@ -139,3 +143,21 @@ def test_every_answer_says_what_others_may_do_with_it() -> None:
     assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_who_leaves_in_the_middle_of_an_upload_is_no_error() -> None:
+    async def upload(request: Request) -> Response:
+        return Response(await request.body())
+
+    page = Starlette(routes=[Route("/", upload, methods=["POST"])], middleware=guard(settings([])))
+    came = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data")]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    asyncio.run(page(scope, receive, send))
