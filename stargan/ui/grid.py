@@ -161,7 +161,8 @@ class Grid:
             buttons=["download", "fullscreen"], visible=False, show_label=False,  # which would cover the heads of a narrow one
         )  # fmt: skip
         status = gr.Markdown("", elem_id="grid-status")
-        cancelled = gr.Markdown("Cancelled.", visible=False)  # apart, as a row that was under way may still come
+        # Apart, as a row that was under way may still come.
+        cancelled = gr.Markdown("Cancelled.", visible=False, elem_id="grid-cancelled")
         by = by_seed, by_reference
         return cls(
             source, model, sheets, more, masks, likeness, domain, style_from, by, count, seed, dice, psi, references, make, cancel,

@@ -1,6 +1,6 @@
 """What a page begins with: what lets a browser rest that shows a page which nobody uses, what knows files by their names, what
 waits for a connection that is lost, what gives up uploads in whose place something else has come, what hands over files inside
-another page, and what says the page's language."""
+another page, and what says the page's language and gives readers of screens what they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stargan.ui.pictures import JS
 
 HEAD = b"<head>"
-SCRIPTS = "language.js", "stopwatch.js", "types.js", "connection.js", "uploads.js", "download.js"
+SCRIPTS = "language.js", "stopwatch.js", "types.js", "connection.js", "uploads.js", "download.js", "reader.js"
 SCRIPT = "".join(f"<script>\n{(JS / name).read_text()}</script>" for name in SCRIPTS).encode()
 
 

@@ -152,6 +152,18 @@ def test_a_keyboard_is_enough(page: Any) -> None:
     assert seed.input_value() == "42", "what is typed stays"
 
 
+def test_who_hears_the_page_is_told_what_it_says_and_what_belongs_together(page: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200), "green").save(tmp_path / "nobody.png")
+    page.get_by_role("group", name="Domain of style A").get_by_role("radio", name="man", exact=True).wait_for()
+    page.get_by_role("button", name="Link to this style", expanded=False).click()
+    page.get_by_role("button", name="Link to this style", expanded=True).wait_for()
+    page.get_by_role("textbox", name="Link", exact=True).wait_for()
+    upload(page, tmp_path / "nobody.png")
+    page.locator("#aloud", has_text="No face was found").wait_for(state="attached")
+    page.locator("#examples .tiles button").nth(1).click()
+    page.locator("#aloud", has_text="The picture is there").wait_for(state="attached")
+
+
 def test_a_style_from_a_reference(page: Any, tmp_path: Path) -> None:
     first = after(page, lambda: page.get_by_label("Align the face").uncheck())
     page.locator("#kind-b").get_by_label("Reference").check()
