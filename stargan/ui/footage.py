@@ -13,7 +13,7 @@ import torch
 from stargan import clip
 from stargan.media import clips
 from stargan.ui.events import QUIET
-from stargan.ui.pictures import UNCHECKED, path_of
+from stargan.ui.pictures import UNCHECKED, path_of, there
 from stargan.ui.scene import Scene
 from stargan.ui.translate import Translate
 from stargan.ui.way import VIDEOS, ends_alone
@@ -99,7 +99,7 @@ class Footage:
         try:
             if clip_file is None:
                 raise ValueError("there is no clip yet; drop one, of up to a minute")
-            taken = clips.opened(str(path_of(clip_file)), MOST_SECONDS)
+            taken = clips.opened(str(there(str(path_of(clip_file)), "clip")), MOST_SECONDS)
             most = round((MOST_SECONDS + 1) * taken.fps)
             target = self.view.source.folder.new("stargan.mp4")
             with self.view.work.visitors.work(request) as stay:

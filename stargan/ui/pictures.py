@@ -44,6 +44,13 @@ def path_of(value: dict[str, Any] | None) -> str | None:
     return str(value["path"])
 
 
+def there(path: str, what: str) -> Path:
+    """A file that a visitor has brought; ValueError where it has gone, as it does after a while."""
+    if not Path(path).exists():
+        raise ValueError(f"this {what} has been deleted from the page meanwhile; drop it again")
+    return Path(path)
+
+
 def address(image: Image.Image, side: int | None = None) -> str:
     """The picture itself as an address, made smaller to `side` px where that is given."""
     if side is not None and image.width > side:

@@ -37,6 +37,11 @@ class Session:
 
     made: dict[str, Path] = field(default_factory=dict)
 
+    @property
+    def there(self) -> dict[str, Path]:
+        """Those files that have not gone, as they do after a while."""
+        return {name: path for name, path in self.made.items() if path.exists()}
+
     def keep(self, path: Path, words: str) -> None:
         """Takes a picture in; the oldest goes where there are MOST_KEPT."""
         number = 1 + max((int(name.partition("-")[0]) for name in self.made), default=0)
@@ -102,9 +107,9 @@ class Result:
 
     def zipped(self, session: Session) -> dict[str, str]:
         """All pictures of a session that are still there."""
-        there = {name: path for name, path in session.made.items() if path.exists()}
+        there = session.there
         if not there:
-            raise ValueError("there is nothing to download yet; make a picture first")
+            raise ValueError("there is nothing to download, or it has been deleted from the page meanwhile; make a picture first")
         target = self.folder.new("stargan.zip")
         with zipfile.ZipFile(target, "w") as file:
             for name, path in there.items():

@@ -260,9 +260,12 @@ class Translate:
 
     def all(self, session: Session) -> dict[str, str]:
         try:
-            return self.result.zipped(session)
+            made = self.result.zipped(session)
         except ValueError as error:
             raise refusal(error) from None
+        if gone := len(session.made) - len(session.there):
+            gr.Info(f"Without the first {gone}, which the page has deleted meanwhile.", title="")
+        return made
 
     def use_as_source(self, **values: Any) -> tuple[str, tuple[str, int]]:
         """The result as the source: it is a square already, as what comes after it may not be."""

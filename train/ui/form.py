@@ -11,6 +11,7 @@ import gradio as gr
 from stargan import zoo
 from stargan.ui.events import QUIET
 from stargan.ui.library import Library
+from stargan.ui.pictures import there
 from stargan.ui.words import plain, refusal
 from train.data import own
 from train.data.making import PrepareError
@@ -156,7 +157,7 @@ class Form:
         self.runner.check(name)
         self.runner.check_idle()  # before what may take minutes
         out = self.runner.folders / name
-        report = own.folder(Path(archive), out, side, aligned, undo=True)
+        report = own.folder(there(archive, "zip file"), out, side, aligned, undo=True)
         left = f", {len(report.skipped)} left out, such as {report.skipped[0]}" if report.skipped else ""
         gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}"), title="")
         return out

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -15,14 +16,16 @@ from stargan.faces.frame import mean_landmarks
 from stargan.faces.masks import PARTS
 from stargan.model import build
 from stargan.networks import ModelConfig
+from stargan.ui.footage import STILL, Footage, Job
 from stargan.ui.keep import KeepInput
 from stargan.ui.live import Live
 from stargan.ui.pictures import within
+from stargan.ui.result import Session
 from stargan.ui.scene import Scene
 from stargan.ui.source import WHOLE, Source
 from stargan.ui.studio import PASTED, REFERENCE, SourceChoice, SourceSquare, Studio, StyleChoice
 from stargan.ui.style import another_model
-from stargan.ui.translate import missing
+from stargan.ui.translate import Translate, missing
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +108,17 @@ def test_the_face_in_the_square_is_known_among_faces_found_anew(tmp_path: Path) 
     square = SourceSquare(Image.new("RGB", (64, 64)), (), Face(places[1]))
     offered = Source.offer(cast(Any, found), SourceChoice(str(tmp_path / "two.png")), square)
     assert len(offered["tiles"]) == 2 and offered["chosen"] == 1
+
+
+def test_it_is_said_that_a_clip_or_results_have_been_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = {"path": str(tmp_path / "clip.mp4"), "meta": {"_type": "gradio.FileData"}}
+    footage = Footage(cast(Any, SimpleNamespace(read=lambda values: None)), *[cast(Any, None)] * 8)
+    _, told = footage.run(clip, STILL, True, Job(), cast(Any, None), cast(Any, None))
+    assert told == "This clip has been deleted from the page meanwhile; drop it again."
+    session, said = Session(), list[str]()
+    for name in ("gone.png", "there.png"):
+        session.keep(tmp_path / name, "man")
+    (tmp_path / "there.png").touch()
+    monkeypatch.setattr(gr, "Info", lambda text, title: said.append(text))
+    Translate.all(cast(Any, SimpleNamespace(result=SimpleNamespace(zipped=lambda session: {}))), session)
+    assert said == ["Without the first 1, which the page has deleted meanwhile."]

@@ -70,10 +70,14 @@ def test_nothing_is_prepared_while_another_run_is_on(tmp_path: Path, monkeypatch
         Form._made(form, "beta", str(tmp_path / "a.zip"), True, 80)
 
 
-def test_what_was_left_out_of_an_upload_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_left_out_of_an_upload_or_that_it_has_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     report = own.Report(7, 3, ("cat/1.jpg: no face was found",), "taken for the folder of one domain: cat (11)")
     monkeypatch.setattr(own, "folder", lambda *arguments, **options: report)
     monkeypatch.setattr(gr, "Info", lambda words, **_: told.append(words))
-    Form._made(cast(Any, SimpleNamespace(runner=Runner(tmp_path / "runs", tmp_path))), "beta", "a.zip", True, 80)
+    form, archive = cast(Any, SimpleNamespace(runner=Runner(tmp_path / "runs", tmp_path))), tmp_path / "a.zip"
+    with pytest.raises(ValueError, match="this zip file has been deleted from the page meanwhile"):
+        Form._made(form, "beta", str(archive), True, 80)
+    archive.touch()
+    Form._made(form, "beta", str(archive), True, 80)
     assert told == [f"{report.taken_for}: 10 pictures, 1 left out, such as cat/1.jpg: no face was found"]
