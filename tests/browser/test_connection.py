@@ -1,4 +1,4 @@
-"""The network is away for a moment, as it is on the way and where a telephone has slept."""
+"""The network is away for a moment, as it is on the way and where a telephone has slept, or the page has no room."""
 
 from __future__ import annotations
 
@@ -66,3 +66,14 @@ def test_what_breaks_off_is_said_and_begun_again(traveller: Any) -> None:
         traveller.get_by_role("button", name="Next style B").click()
         changes(traveller, before)
     assert int(traveller.locator("#seed-b input").input_value()) > 77
+
+
+def test_what_is_asked_for_while_too_many_wait_is_done_later(traveller: Any) -> None:
+    before = source(traveller)
+    traveller.route("**/queue/join?*", lambda route: route.fulfill(status=503, json={"detail": "busy"}))
+    traveller.get_by_role("button", name="Next style A").click()
+    traveller.locator("#away").get_by_text("goes on once there is room").wait_for()
+    traveller.unroute("**/queue/join?*")
+    changes(traveller, before)
+    assert traveller.locator("#seed-a input").input_value() == "2" and traveller.locator(".toast-body").count() == 0
+    traveller.locator("#away").wait_for(state="hidden")

@@ -1,6 +1,7 @@
 // Where the network is away for a moment, Gradio (6.31) loads the page anew once it is back, and all that was chosen and made is
 // gone. Here requests wait until it is back, and where an answer breaks off that comes bit by bit, what was under way ends with a
-// sentence; the page stays as it is. A page that was started anew says itself what has gone.
+// sentence; the page stays as it is. A page that was started anew says itself what has gone. Where as many wait as may, Gradio refuses
+// whatever is asked for next, and a new source would stand beside the picture of the last: that waits here, too.
 (() => {
   const WAIT = 1000 // ms from one try to the next
   const ENDED = "The connection broke off, and what was under way has ended with it. Start it again."
@@ -8,37 +9,44 @@
   const MESSAGES = [{ msg: "unexpected_error", message: ENDED, success: false }, { msg: "close_stream" }]
   const fetch = window.fetch.bind(window)
   const said = Object.assign(document.createElement("p"), { id: "away", role: "status" })
-  let waiting = 0, ended = 0
+  const waiting = { lost: 0, busy: 0 }
+  let ended = 0
 
-  const tell = more => {
-    waiting += more
+  const tell = (why, more) => {
+    if (why) waiting[why] += more
     if (document.body && !said.isConnected) document.body.append(said)
-    const lost = waiting ? "The connection is lost. What you do goes on once it is back." : ""
-    said.textContent = ended ? `${ENDED} ${lost}` : lost
+    const lost = waiting.lost ? "The connection is lost. What you do goes on once it is back." : ""
+    const busy = waiting.busy ? "Many are at work on this page. What you do goes on once there is room." : ""
+    said.textContent = [ended ? ENDED : "", lost, busy].filter(Boolean).join(" ")
   }
 
   const end = () => {
     clearTimeout(ended)
-    ended = setTimeout(() => tell((ended = 0)), LASTS)
-    tell(0)
+    ended = setTimeout(() => tell("", (ended = 0)), LASTS)
+    tell("", 0)
     return new TextEncoder().encode(MESSAGES.map(message => `data: ${JSON.stringify(message)}\n\n`).join(""))
   }
 
   // The answer to a request, once there is one.
   const asked = async (ask, signal) => {
-    let told = 0
+    let told = ""
     try {
       for (;;) {
+        let why = "busy"
         try {
-          return await ask()
+          const answer = await ask()
+          if (answer.status !== 503 || signal?.aborted) return answer
         } catch (error) {
           if (!(error instanceof TypeError) || signal?.aborted) throw error
+          why = "lost"
         }
         await new Promise(done => setTimeout(done, WAIT))
-        if (!told) tell((told = 1))
+        if (told === why) continue
+        tell(told, -1)
+        tell((told = why), 1)
       }
     } finally {
-      if (told) tell(-told)
+      tell(told, -1)
     }
   }
 
