@@ -70,6 +70,11 @@ def test_the_camera_runs_and_the_slider_acts_meanwhile(filmed: Any, address: str
     small, made = (page.locator(f"#live {name}").bounding_box() for name in (".camera", ".made"))
     assert small["width"] < made["width"] / 3 and small["x"] > made["x"] + made["width"] / 2
     assert abs(small["y"] - made["y"]) < made["height"] / 2
+    filmed.set_offline(True)
+    page.locator("#away").get_by_text("What you do goes on once it is back").wait_for()
+    page.wait_for_timeout(2000)
+    filmed.set_offline(False)
+    more_frames(page, 2)
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Stopped.").wait_for()
     assert page.locator("#live video").evaluate("v => v.srcObject === null")

@@ -73,7 +73,7 @@
     const path = new URL(request.url ?? request, location.href).pathname
     const ask = () => fetch(request instanceof Request ? request.clone() : request, options)
     const signal = options?.signal ?? request.signal
-    if (/\/queue\/join$|\/run\/\w+$|\/upload$/.test(path)) return asked(ask, signal)
+    if (/\/queue\/join$|\/run\/\w+$|\/component_server\/?$|\/upload$/.test(path)) return asked(ask, signal)
     if (/\/queue\/data$/.test(path)) return stream(await asked(ask, signal), signal, end)
     if (/\/heartbeat\/\w+$/.test(path)) {
       const again = async () => (await asked(ask, signal)).body.getReader()
