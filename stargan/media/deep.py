@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 DEPTHS = (10, 12, 14, 16)  # bits that cameras and scanners keep in files of 16
 STRIP = 2_000_000  # pixels that are worked on at once
@@ -28,8 +28,8 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def decoded(image: Image.Image, file: str | Path | BinaryIO, shrink: int = 1) -> Image.Image | None:
-    """The same picture as RGB or RGBA, scaled by its real range, with its metadata; its sides are divided by `shrink` meanwhile.
-    None where it cannot be decoded. file: what it was opened from."""
+    """The same picture as RGB, RGBA or RGBa, scaled by its real range, with its metadata; its sides are divided by `shrink`. None
+    where it cannot be decoded. file: what it was opened from."""
     if isinstance(file, str | Path):
         content = np.fromfile(file, np.uint8)
     else:
@@ -39,14 +39,20 @@ def decoded(image: Image.Image, file: str | Path | BinaryIO, shrink: int = 1) ->
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[:2] != image.size[::-1]:
         return None
     order = [2, 1, 0] if values.shape[2] == 3 else [2, 1, 0, 3]  # OpenCV's is blue, green, red
-    tops = [white(float(values[..., :3].max()))] * 3 + [white(float(values[..., 3:].max(initial=0)))]
+    multiplied = "RGBa" in str(getattr(image, "tile", [])[:1])  # colours by their transparency: both have one range
+    tops = [white(float((values if multiplied else values[..., :3]).max()))] * 3 + [white(float(values[..., 3:].max(initial=0)))]
     scale = 255 / np.array(tops[: len(order)], np.float32)
     height, width = values.shape[:2]
     rows = shrink * max(1, STRIP // (shrink * width))
-    result = Image.new("RGB" if len(order) == 3 else "RGBA", (-(-width // shrink), -(-height // shrink)))
+    mode = "RGB" if len(order) == 3 else "RGBa" if multiplied else "RGBA"
+    result = Image.new(mode, (-(-width // shrink), -(-height // shrink)))
     for top in range(0, height, rows):
         strip = (values[top : top + rows][..., order] * scale).round().astype(np.uint8)
-        result.paste(Image.fromarray(strip).reduce(shrink), (0, top // shrink))
+        made = Image.frombytes(mode, (width, len(strip)), strip.tobytes())
+        result.paste(made.reduce(shrink), (0, top // shrink))
     result.format, result.info = image.format, dict(image.info)
-    result.info["exif"] = image.getexif().tobytes()
+    exif = image.getexif()
+    if image.format == "TIFF":
+        exif.pop(ExifTags.Base.Orientation, None)  # OpenCV has turned it
+    result.info["exif"] = exif.tobytes()
     return result

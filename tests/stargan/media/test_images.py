@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from material import portrait
 from PIL import Image, ImageCms
@@ -185,6 +186,18 @@ def test_every_orientation_of_every_format_is_upright(format: str, orientation: 
     lain = upright if undone is None else upright.transpose(undone)
     several = {"save_all": True, "append_images": [lain]} if format == "MPO" else {}
     assert difference(images.read(encoded(lain, format, exif=exif.tobytes(), **several)), upright) < 12
+    if format == "TIFF":
+        file = io.BytesIO()
+        tag = (274, "H", 1, orientation, True)
+        tifffile.imwrite(file, np.asarray(lain).astype(np.uint16) * 257, photometric="rgb", extratags=[tag])
+        assert difference(images.read(file.getvalue()), upright) == 0
+
+
+def test_deep_colour_that_is_multiplied_by_its_transparency() -> None:
+    file = io.BytesIO()
+    half_red = np.tile(np.array([32768, 0, 0, 32768], np.uint16), (64, 64, 1))
+    tifffile.imwrite(file, half_red, photometric="rgb", extrasamples=["assocalpha"])
+    assert images.read(file.getvalue()).getpixel((5, 5)) == (255, 127, 127)
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
