@@ -194,8 +194,9 @@ def _upright_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     small = _reduced(image) if image.width * image.height > KEPT_PIXELS else _plain(image)
     if small.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        grey = small.mode in ("LA", "La")
         small = small.convert("RGBA")
-        opaque = _srgb(small.convert("RGB"), profile).convert("RGBA")
+        opaque = _srgb(small.getchannel("R") if grey else small.convert("RGB"), profile).convert("RGBA")
         opaque.putalpha(small.getchannel("A"))
         rgb = Image.alpha_composite(Image.new("RGBA", small.size, "white"), opaque).convert("RGB")
     else:
@@ -264,12 +265,25 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if image.mode != "RGB" or "sRGB" not in ImageCms.getProfileDescription(own):
-                intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-                flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-                found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
-                if found is not None:
-                    return found
+            if image.mode != "RGB" or not _is_srgb(own):
+                return _converted(image, own)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass
     return image.convert("RGB")
+
+
+def _is_srgb(own: ImageCms.ImageCmsProfile) -> bool:
+    """Whether a profile is what it is called: linear ones and others have sRGB in their names, too."""
+    if "sRGB" not in ImageCms.getProfileDescription(own):
+        return False
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(len(steps), -1, 3)
+    return bool(np.abs(np.asarray(_converted(Image.fromarray(colours), own)) - colours.astype(int)).max() < 8)
+
+
+def _converted(image: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Image:
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
+    assert found is not None  # as it is not made in place
+    return found

@@ -13,16 +13,11 @@ import pytest
 import tifffile
 import torch
 from material import portrait
+from pictures import encoded, png_with, profile
 from PIL import Image, ImageCms
 
 from stargan.media import images, reading
 from stargan.media.images import ImageError
-
-
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def difference(a: Image.Image, b: Image.Image) -> float:
@@ -135,12 +130,6 @@ def test_deep_colour_is_turned_and_has_its_profile() -> None:
     assert np.abs(wide - plain)[..., 0].max() > 5
 
 
-def png_with(content: bytes, kind: bytes, body: bytes) -> bytes:
-    """A PNG with one more chunk after its header."""
-    chunk = kind + body
-    return content[:33] + len(body).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + content[33:]
-
-
 def test_dark_and_broken_files_of_deep_colour() -> None:
     ok, png = cv2.imencode(".png", np.full((64, 64, 3), 200, np.uint16))
     assert ok and np.asarray(images.read(png.tobytes())).max() <= 1
@@ -205,49 +194,6 @@ def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
     frames = [Image.new("RGB", (40, 40), c) for c in ("red", "blue")]
     found = images.read(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
     assert np.abs(np.subtract(found.getpixel((1, 1)), (255, 0, 0))).max() < 8
-
-
-def profile(red: tuple[float, float]) -> bytes:
-    """sRGB's profile with other red, as D50 chromaticity x and y: what a wide-gamut camera may embed."""
-    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    x, y = red
-    for i in range(int.from_bytes(content[128:132], "big")):
-        entry = 132 + 12 * i
-        at = int.from_bytes(content[entry + 4 : entry + 8], "big")
-        if content[entry : entry + 4] == b"rXYZ":
-            luminance = 0.25
-            xyz = (x / y * luminance, luminance, (1 - x - y) / y * luminance)
-            for k, value in enumerate(xyz):
-                content[at + 8 + 4 * k : at + 12 + 4 * k] = round(value * 65536).to_bytes(4, "big", signed=True)
-        if content[entry : entry + 4] == b"desc":
-            size = int.from_bytes(content[entry + 8 : entry + 12], "big")
-            content[at : at + size] = bytes(content[at : at + size]).replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB", b"wide")
-    return bytes(content)
-
-
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_colour_profiles_are_converted(format: str) -> None:
-    muted = Image.new("RGB", (64, 64), (180, 90, 90))
-    quality = {} if format in ("PNG", "TIFF") else {"quality": 95}
-    content = encoded(muted, format, icc_profile=profile((0.7, 0.3)), **quality)
-    red, green, _ = images.read(content).getpixel((32, 32))
-    # Red is purer in the wide space.
-    assert red > 186 and green < 88
-    assert images.read(content).info == {}
-
-
-def test_profiles_that_do_not_fit_are_passed_over() -> None:
-    grey = Image.new("L", (64, 64), 90)
-    for broken in (b"nonsense", profile((0.7, 0.3))):
-        assert images.read(encoded(grey, "PNG", icc_profile=broken)).getpixel((3, 3)) == (90, 90, 90)
-    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    muted = images.read(encoded(Image.new("RGB", (64, 64), (180, 90, 90)), "PNG", icc_profile=same))
-    assert muted.getpixel((3, 3)) == (180, 90, 90)
-
-
-def test_transparency_goes_with_a_profile() -> None:
-    clear = Image.new("RGBA", (64, 64), (180, 90, 90, 0))
-    assert images.read(encoded(clear, "PNG", icc_profile=profile((0.7, 0.3)))).getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_a_data_uri_is_read() -> None:
