@@ -206,7 +206,7 @@ def _time(frame: av.VideoFrame) -> Fraction | None:
 def _upright(frame: av.VideoFrame, size: tuple[int, int]) -> Image.Image:
     """A frame at a width and height, in sRGB; phones note how they were held."""
     width, height = reversed(size) if frame.rotation % 180 else size
-    picture = hdr.in_srgb(frame.to_image(width=width, height=height), frame)
+    picture = hdr.in_srgb(frame.to_image(width=width, height=height), int(frame.color_trc or 0), int(frame.color_primaries or 0))
     return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
 
 

@@ -1,35 +1,33 @@
-"""Frames of HDR clips, as phones film them, in sRGB: taken as they are, they would look pale and grey."""
+"""HDR pictures and frames of clips, as phones and cameras make them, in sRGB: taken as they are, they would look pale and grey."""
 
 from __future__ import annotations
 
 import functools
 
-import av
 import numpy as np
-from av.video.reformatter import ColorTrc
 from PIL import Image, ImageFilter
 
-PQ, HLG = int(ColorTrc.SMPTE2084), int(ColorTrc.ARIB_STD_B67)
+from stargan.media.spaces import HLG, PQ, PRIMARIES, Places, to_srgb
+
 SIDE = 65  # of the table, with colours between taken linearly
 WHITE = 203.0  # cd/m2 of what is white on paper, in both (ITU-R BT.2408)
 PEAK = 1000.0  # cd/m2 of the display that HLG is made for
 KNEE = 0.8  # from which share of white on what is brighter is pressed together
-# Linear light of BT.2020 primaries to those of sRGB.
-PRIMARIES = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 
 
-def in_srgb(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
-    """The picture of a frame in sRGB, where that says that it is PQ or HLG; any other as it is."""
-    curve = int(frame.color_trc or 0)
-    return picture.filter(_table(curve)) if curve in (PQ, HLG) else picture
+def in_srgb(picture: Image.Image, curve: int, primaries: int | Places) -> Image.Image:
+    """A picture in sRGB, where its curve is PQ or HLG, by its code in ITU-T H.273; any other as it is. primaries: places, or their
+    code, that of BT.2020 unless it is known."""
+    places = PRIMARIES.get(primaries, PRIMARIES[9]) if isinstance(primaries, int) else primaries
+    return picture.filter(_table(curve, places)) if curve in (PQ, HLG) else picture
 
 
 @functools.cache
-def _table(curve: int) -> ImageFilter.Color3DLUT:
+def _table(curve: int, primaries: Places) -> ImageFilter.Color3DLUT:
     steps = np.linspace(0, 1, SIDE)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     light = (_light_pq if curve == PQ else _light_hlg)(np.stack([red, green, blue], -1)) / WHITE
-    light = np.maximum(light @ PRIMARIES.T, 0)
+    light = np.maximum(light @ to_srgb(primaries).T, 0)
     brightest = np.maximum(light.max(-1, keepdims=True), 1e-9)
     over = np.maximum(brightest - KNEE, 0) / (1 - KNEE)
     pressed = np.where(brightest > KNEE, KNEE + (1 - KNEE) * (1 - np.exp(-over)), brightest)

@@ -14,7 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from stargan.media import deep
+from stargan.media import deep, hdr, spaces
 
 pillow_heif.register_heif_opener()
 
@@ -98,7 +98,7 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None =
     broken file, more than `most` pixels, by default MAX_PIXELS (for some formats MAX_PIXELS_OF), or a side under 32 px.
     """
     if isinstance(source, Image.Image):
-        return _upright_srgb(_checked(source, most))
+        return _upright_srgb(_checked(source, most), spaces.of(source))
     name, file = _opened(source)
     try:
         image = Image.open(file, formats=FORMATS)
@@ -113,8 +113,9 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None =
     with image:
         _checked(image, most)
         try:
+            space = spaces.of(image, file)
             found = deep.decoded(image, file, _shrink(image)) if deep.is_deep(image) else None
-            return _upright_srgb(image if found is None else found)
+            return _upright_srgb(image if found is None else found, space)
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError, ArithmeticError):
             raise ImageError(f"{name} is broken or cut off; save it again or use another picture") from None
 
@@ -185,13 +186,13 @@ def _checked(image: Image.Image, most: int | None) -> Image.Image:
     return image
 
 
-def _upright_srgb(image: Image.Image) -> Image.Image:
+def _upright_srgb(image: Image.Image, space: spaces.Space | None) -> Image.Image:
     width, height = image.size
     if width * height > KEPT_PIXELS:
         image.draft(None, (width // 2, height // 2))
     image.load()
     orientation = _orientation(image)
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile") if space is None else space
     small = _reduced(image) if image.width * image.height > KEPT_PIXELS else _plain(image)
     if small.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         grey = small.mode in ("LA", "La")
@@ -260,8 +261,13 @@ def _grey_range(image: Image.Image) -> tuple[float, float]:
     return 0.0, deep.white(high)
 
 
-def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _srgb(image: Image.Image, profile: bytes | spaces.Space | None) -> Image.Image:
     """RGB in sRGB; without a profile, or with one that is broken or of another mode, as Pillow converts it."""
+    if isinstance(profile, spaces.Space):
+        image = image.convert("RGB")
+        if profile.bright:
+            return hdr.in_srgb(image, profile.bright, profile.primaries)
+        profile = profile.profile()
     if profile:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
