@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeGuard
 
 import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from stargan.media import deep, hdr, spaces
 
@@ -27,6 +27,7 @@ MAX_PIXELS_OF = {**dict.fromkeys(("PNG", "TIFF", "BMP"), 150_000_000), **dict.fr
 MIN_SIDE = 32
 # A picture of more pixels is kept at a half or a third of its sides, so that all that is done to it stays under 1.5 GB.
 KEPT_PIXELS = 50_000_000
+WHITE_IS_ZERO = 262  # the tag of TIFF by whose value of 0 it is
 STRIP = 8_000_000  # pixels that are made smaller at once
 
 # Pillow warns of pictures above this and refuses those of twice as many; what is read here is checked before it is decoded.
@@ -113,6 +114,7 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None =
     with image:
         _checked(image, most)
         try:
+            deep.mend(image)
             space = spaces.of(image, file)
             found = deep.decoded(image, file, _shrink(image)) if deep.is_deep(image) else None
             return _upright_srgb(image if found is None else found, space)
@@ -254,11 +256,12 @@ def _grey_range(image: Image.Image) -> tuple[float, float]:
     values = np.asarray(image)
     if image.mode == "F":
         values = values[np.isfinite(values)]  # what was never measured is often kept as NaN
-        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    high = float(values.max())
-    if high <= 255:
-        return 0.0, 65535.0 if image.mode.startswith("I;16") else 255.0
-    return 0.0, deep.white(high)
+        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    else:
+        low, high = 0.0, float(values.max())
+        high = deep.white(high) if high > 255 else 65535.0 if image.mode.startswith("I;16") else 255.0
+    is_negative = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(WHITE_IS_ZERO) == 0
+    return (high, low) if is_negative else (low, high)
 
 
 def _srgb(image: Image.Image, profile: bytes | spaces.Space | None) -> Image.Image:

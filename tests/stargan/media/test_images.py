@@ -182,6 +182,27 @@ def test_every_orientation_of_every_format_is_upright(format: str, orientation: 
         assert difference(images.read(file.getvalue()), upright) == 0
 
 
+@pytest.mark.parametrize("kind", ["apart", "apart, compressed", "apart, big-endian", "with a selection", "grey, negative"])
+def test_kinds_of_deep_tiff(kind: str) -> None:
+    picture = portrait(5, 64)
+    wide = np.asarray(picture).astype(np.uint16) * 257
+    options: dict[str, object] = {"photometric": "rgb"}
+    if kind.startswith("apart"):
+        wide = np.ascontiguousarray(wide.transpose(2, 0, 1))
+        options |= {"planarconfig": "separate", "byteorder": ">" if "big" in kind else "<"}
+        options |= {"compression": "zlib"} if "compressed" in kind else {}
+    elif kind == "grey, negative":
+        picture = picture.convert("L")
+        wide = 65535 - np.asarray(picture).astype(np.uint16) * 257
+        options["photometric"] = "miniswhite"
+    else:
+        wide = np.concatenate([wide, np.zeros((64, 64, 1), np.uint16)], axis=2)
+        options["extrasamples"] = ["unspecified"]
+    file = io.BytesIO()
+    tifffile.imwrite(file, wide, **options)
+    assert difference(images.read(file.getvalue()), picture) < 1
+
+
 def test_deep_colour_that_is_multiplied_by_its_transparency() -> None:
     file = io.BytesIO()
     half_red = np.tile(np.array([32768, 0, 0, 32768], np.uint16), (64, 64, 1))
