@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,15 @@ def autocast(device: torch.device | str = "cpu") -> torch.autocast:
     """For training: bf16 where that is fastest, which needs no scaling of gradients; nothing elsewhere."""
     device = torch.device(device)
     return torch.autocast(device.type, torch.bfloat16, enabled=fastest(device) == "bf16")
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without gradients, in the numbers that the block names rather than those of a caller's autocast. What it makes can be changed
+    and learned from, as tensors of inference mode cannot."""
+    cpu, cuda = (torch.autocast(kind, enabled=False) for kind in ("cpu", "cuda"))
+    with torch.inference_mode(False), torch.no_grad(), cpu, cuda:
+        yield
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stargan.media import images
 from stargan.model import Model
+from stargan.precision import undisturbed
 
 MEAN_OF = 1024  # latents whose mean style truncation pulls towards
 LARGEST = 1000.0  # number of a style that is read; those of real pictures are a few units
@@ -21,11 +22,10 @@ def _domain(model: Model, domain: str | int, count: int = 1) -> Tensor:
     return torch.full((count,), model.config.domain_index(domain), device="cpu")
 
 
-@torch.inference_mode()
+@undisturbed()
 def from_latents(model: Model, domain: str | int, latents: Tensor) -> Tensor:
     """Latents (N, latent_dim) -> styles (N, style_dim)."""
-    with torch.autocast("cpu", enabled=False):
-        return model.mapping_network(latents, _domain(model, domain, len(latents)))
+    return model.mapping_network(latents, _domain(model, domain, len(latents)))
 
 
 def _latents(model: Model, seed: int, count: int = 1) -> Tensor:
@@ -39,7 +39,7 @@ def mean(model: Model, domain: str | int) -> Tensor:
     index = model.config.domain_index(domain)
     if index not in model.mean_styles:
         model.mean_styles[index] = from_latents(model, domain, _latents(model, 0, MEAN_OF)).mean(0)
-    return model.mean_styles[index]
+    return model.mean_styles[index].clone()  # which a caller may change
 
 
 def truncate(model: Model, domain: str | int, style: Tensor, psi: float) -> Tensor:
@@ -62,13 +62,12 @@ def from_seed(model: Model, domain: str | int, seed: int, psi: float = 1.0) -> T
     return truncate(model, domain, from_latents(model, domain, _latents(model, number))[0], psi)
 
 
-@torch.inference_mode()
+@undisturbed()
 def from_reference(model: Model, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
     """The style (style_dim,) of a square picture, or of a tensor (1, 3, H, W) in [-1, 1], of that domain.
     ValueError for another tensor, or an unknown domain."""
     square = images.to_square(reference, model.config.image_size)
-    with torch.autocast("cpu", enabled=False):
-        return model.style_encoder(square, _domain(model, domain))[0]
+    return model.style_encoder(square, _domain(model, domain))[0]
 
 
 def interpolate(a: Tensor, b: Tensor, t: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import logging
 import os
@@ -24,7 +25,7 @@ from stargan.media import images
 from stargan.memory import enough_memory
 from stargan.model import Model
 from stargan.networks import Generator
-from stargan.precision import PRECISIONS, fastest
+from stargan.precision import PRECISIONS, fastest, undisturbed
 
 TOGETHER = 8  # styles that are decoded at once
 KEPT_STYLES = 256
@@ -65,9 +66,11 @@ class Translator:
     ValueError also for a device or a precision that is not there.
     """
 
+    @undisturbed()
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto", likeness: float = 1.0) -> None:
         if precision not in ("auto", *PRECISIONS):
             raise ValueError(f"precision is {precision!r}; choose one of auto, {', '.join(PRECISIONS)}")
+        _outlive_forks()
         self.model = model
         self.has_likeness = model.has_likeness
         self.likeness = self.check_likeness(likeness)
@@ -88,6 +91,10 @@ class Translator:
         self._lock = threading.Lock()
         self._calls: dict[str, Callable[..., Any]] = self._plain()
 
+    def __reduce__(self) -> tuple[type[Translator], tuple[Model, str, str, float]]:
+        """Copied and sent to other processes as what it is made of; it is made anew there, neither tuned nor compiled."""
+        return Translator, (self.model, str(self.device), self.precision, self.likeness)
+
     @property
     def path(self) -> str:
         """How translations are made here, in words."""
@@ -102,7 +109,7 @@ class Translator:
         return cls(zoo.load(name or zoo.DEFAULT, **options), device, precision)
 
     @enough_memory(LESS)
-    @torch.no_grad()
+    @undisturbed()
     def encode(
         self,
         source: Image.Image | Tensor,
@@ -124,7 +131,7 @@ class Translator:
         return Encoded(x, features, normalized, kept, {}, None, {}, likeness)
 
     @enough_memory(LESS)
-    @torch.no_grad()
+    @undisturbed()
     def with_likeness(self, encoded: Encoded, likeness: float) -> Encoded:
         """The same source under the same masks at another likeness. The encoder runs again, the FAN does not."""
         if self.check_likeness(likeness) == encoded.likeness:
@@ -143,7 +150,7 @@ class Translator:
         return float(wanted)
 
     @enough_memory(LESS)
-    @torch.no_grad()
+    @undisturbed()
     def with_masks(self, encoded: Encoded, on: bool = True, parts: Mapping[str, float] | None = None) -> Encoded:
         """The same source under other masks. The encoder does not run again, the FAN only where it did not run yet."""
         if not on or not self.has_masks:
@@ -154,7 +161,7 @@ class Translator:
         return replace(encoded, parts=found, masks=(full.cpu(), inner.cpu()), skips=skips)
 
     @enough_memory(LESS)
-    @torch.no_grad()
+    @undisturbed()
     def decode(self, encoded: Encoded, style: Tensor) -> Tensor:
         """A style (style_dim,) or styles (K, style_dim) -> images (K, 3, S, S) in [-1, 1], float32, on the CPU; ValueError
         for styles of another length, or none."""
@@ -173,7 +180,7 @@ class Translator:
             return torch.cat([decode(encoded.features, encoded.normalized, group, encoded.skips).cpu() for group in groups])
 
     @enough_memory(LESS)
-    @torch.no_grad()
+    @undisturbed()
     def style(self, reference: Image.Image | Tensor, domain: str | int) -> Tensor:
         """The style (style_dim,) of a reference, as `styles.from_reference`, kept by content."""
         x, index = self._square(reference), self.model.config.domain_index(domain)
@@ -181,15 +188,15 @@ class Translator:
         with self._lock:
             if key in self._styles:
                 self._styles.move_to_end(key)
-                return self._styles[key]
+                return self._styles[key].clone()  # which a caller may change
         style = self._calls["styles"](self._ready(x))[0, index].cpu()
         with self._lock:
             self._styles[key] = style
             while len(self._styles) > KEPT_STYLES:
                 self._styles.popitem(last=False)
-        return style
+        return style.clone()
 
-    @torch.no_grad()
+    @undisturbed()
     def tune(self, threads: int = 0) -> None:
         """Measures with how many threads, and with kernels folded down to which side, this device translates fastest, and stays
         with that. threads: takes that many without measuring; OMP_NUM_THREADS, where it is set, decides as well. They are of the
@@ -233,7 +240,7 @@ class Translator:
         calls["skips"] = self._plain()["skips"]
         x = self._square(torch.zeros(1, 3, config.image_size, config.image_size, device="cpu"))
         try:
-            with torch.no_grad():
+            with undisturbed():
                 features, normalized, kept = calls["encode"](self._ready(x))
                 calls["styles"](self._ready(x))
                 cases: list[dict[int, Tensor]] = [{}]
@@ -279,6 +286,13 @@ class Translator:
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         assert self.fan is not None
         return masks.part_masks(self.fan(x))
+
+
+@functools.cache
+def _outlive_forks() -> None:
+    """A process that is forked from this one has none of torch's threads, and would wait for them without end."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def _device(name: str) -> torch.device:

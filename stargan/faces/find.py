@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
 from stargan.faces.detect import LEAST, SEEN, Detection, detect
@@ -14,6 +13,7 @@ from stargan.faces.frame import mean_landmarks, similarity, warp
 from stargan.faces.landmarks import FaceAlignmentFAN, load_fan68
 from stargan.fan import FAN, landmarks_from_heatmaps
 from stargan.media import images
+from stargan.precision import undisturbed
 
 # The mean height of a FAN's peaks on a face that it sees as in an aligned square; one under DOUBT may be turned.
 PEAK, DOUBT = 0.6, 0.5
@@ -88,7 +88,7 @@ def aligning(points: np.ndarray, size: float = 1.0, frame: np.ndarray | None = N
     return similarity(points[17:], (mean_landmarks() if frame is None else frame)[17:] * size)
 
 
-@torch.inference_mode()
+@undisturbed()
 def landmarks(rgb: np.ndarray, matrix: np.ndarray, fan: FAN | FaceAlignmentFAN) -> tuple[np.ndarray, float]:
     """The FAN on what `matrix` frames as a square of side 1: landmarks (68, 2) in px of the picture, and the mean height of the
     peaks."""
