@@ -184,6 +184,8 @@ def target(out: str, inputs: Iterable[str | None], extensions: Collection[str] =
         raise CommandError(f"the folder {path.parent} does not exist; make it or write elsewhere")
     if path.is_dir():
         raise CommandError(f"{out} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{out} is a device or a pipe; give the name of a file")
     if path.exists() and any(os.path.exists(given) and path.samefile(given) for given in inputs if given is not None):
         raise CommandError(f"{out} is what it is to be made of, and would be lost; give another name")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -21,9 +22,11 @@ def whole(path: Path | str) -> Iterator[Path]:
     """Where to write a file that appears at `path`, or where that leads as a link, once the block has ended without an error.
 
     What a killed process leaves behind ends in `.part`; it is written over when the same file is written again, and removed by
-    `sweep`. OSError where it cannot be written.
+    `sweep`. OSError where it cannot be written, or is a device or a pipe, whose place a file must not take.
     """
     target = Path(os.path.realpath(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, "it is no ordinary file; give another name", str(path))
     held, partial = _partial(target)
     with held:
         try:
