@@ -11,10 +11,27 @@ PICKLE = b"\x80\x02"  # how torch.save began before it wrote zip archives
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether torch.save wrote a file, or its name says so."""
-    if path.suffix.lower() in (*SUFFIXES, ".safetensors"):
-        return path.suffix.lower() != ".safetensors"
-    return _head(path).startswith(PICKLE) or any(name.endswith("/data.pkl") for name in _members(path))
+    """Whether torch.save wrote a file, or its name says so where its content does not tell."""
+    head = _head(path)
+    if head.startswith(PICKLE) or any(name.endswith("/data.pkl") for name in _members(path)):
+        return True
+    return path.suffix.lower() in SUFFIXES and head[8:9] != b"{"  # with which safetensors begin after their length
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a zip archive holds other values than were written to it, which PyTorch does not look at; False for other files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.CRC and member.compress_type == zipfile.ZIP_STORED:  # else without a checksum, or not of torch.save
+                    with archive.open(member) as file:
+                        while file.read(2**20):
+                            pass
+    except zipfile.BadZipFile as error:
+        return "CRC" in str(error)
+    except (OSError, ValueError, NotImplementedError, RuntimeError):
+        pass
+    return False
 
 
 def is_program(path: Path) -> bool:
@@ -31,6 +48,8 @@ def no_model(path: Path) -> str:
         return "is a pointer of Git LFS, not the file itself; fetch that by `git lfs pull`"
     if head.lstrip()[:64].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not a model; fetch the file that it offers"
+    if is_damaged(path):
+        return "is damaged: its values are not those that were written, by their checksums; fetch it again"
     if path.suffix.lower() == ".onnx":
         return "is an ONNX file, which can be written but not read; give the model that it was made of"
     return "is an archive; unpack it and give the model in it" if _members(path) and not is_checkpoint(path) else ""

@@ -136,7 +136,8 @@ def _read(path: Path) -> Any:
     if words := no_model(path):
         raise CheckpointError(f"{path} {words}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # whose name PyTorch would believe
+            return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch promises no set of exceptions for files that are broken or forbidden

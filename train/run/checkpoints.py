@@ -13,6 +13,7 @@ from torch import nn
 
 import stargan
 from stargan.files import checkpoint, whole
+from stargan.files.kinds import is_damaged
 from stargan.memory import NotEnoughMemory, enough_memory
 from stargan.networks import ModelConfig
 from train.config import ConfigError, TrainingError, from_mapping
@@ -141,7 +142,7 @@ def _newest(found: Sequence[Path]) -> dict[str, Any]:
     path = found[-1]
     try:
         with enough_memory("close what else is running, and call fit again"):
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            content = None if is_damaged(path) else torch.load(path, weights_only=True, map_location="cpu")
     except NotEnoughMemory:
         raise
     except PermissionError:

@@ -59,6 +59,32 @@ def test_an_archive_of_a_later_version_is_no_model(tmp_path: Path) -> None:
         zoo.load(str(tmp_path / "nets.pt"))
 
 
+def test_values_that_changed_since_they_were_written_are_refused(tmp_path: Path) -> None:
+    """By the checksums of torch.save, unless it was told to write none."""
+    path = tmp_path / "nets.pt"
+    for checked in (True, False):
+        torch.serialization.set_crc32_options(checked)
+        try:
+            torch.save(states(RAW), path)
+        finally:
+            torch.serialization.set_crc32_options(True)
+        assert zoo.load(str(path)).config.image_size == 64
+    torch.save(states(RAW), path)
+    content = path.read_bytes()
+    weight = RAW.generator.from_rgb.weight.numpy().tobytes()
+    assert weight in content
+    path.write_bytes(content.replace(weight, bytes(len(weight))))
+    with pytest.raises(ValueError, match=r"nets\.pt is damaged: its values are not those that were written"):
+        zoo.load(str(path))
+
+
+def test_a_model_is_known_by_its_content_where_its_name_says_another(tmp_path: Path) -> None:
+    torch.save(states(RAW), tmp_path / "nets.safetensors")
+    checkpoint.save(RAW, tmp_path / "nets.ckpt")
+    for name in ("nets.safetensors", "nets.ckpt"):
+        assert zoo.load(str(tmp_path / name)).config.image_size == 64
+
+
 def test_eight_bits_are_read(tmp_path: Path) -> None:
     checkpoint.save(RAW, tmp_path / "model.safetensors")
     with safetensors.safe_open(tmp_path / "model.safetensors", "pt") as file:
