@@ -34,11 +34,6 @@ def is_damaged(path: Path) -> bool:
     return False
 
 
-def is_program(path: Path) -> bool:
-    """Whether TorchScript wrote a file."""
-    return any("/code/" in name for name in _members(path))
-
-
 def no_model(path: Path) -> str:
     """What a file is, where it is no model and it can be told, with what to do; else empty."""
     head = _head(path)
@@ -48,6 +43,8 @@ def no_model(path: Path) -> str:
         return "is a pointer of Git LFS, not the file itself; fetch that by `git lfs pull`"
     if head.lstrip()[:64].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not a model; fetch the file that it offers"
+    if any("/code/" in name for name in _members(path)):
+        return "is a TorchScript program; give the file of values that it was made of"
     if is_damaged(path):
         return "is damaged: its values are not those that were written, by their checksums; fetch it again"
     if path.suffix.lower() == ".onnx":

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan.fan import FAN, FANConfig
-from stargan.files.kinds import is_program, missing, no_model
+from stargan.files.kinds import missing, no_model
 from stargan.files.naming import ALONE, State, grouped, is_averaged, kind, named_alike, network, unwrapped
 from stargan.files.tensors import MAX_FAN_DEPTH, NETWORKS, CheckpointError, blank, fill, framed, known_aligner, named
 from stargan.model import Model
@@ -131,8 +131,6 @@ def _read(path: Path) -> Any:
     """What is in a file of torch.save; what would run code is refused."""
     if not path.is_file():
         raise CheckpointError(missing(path))
-    if is_program(path):
-        raise CheckpointError(f"{path} is a TorchScript program; give the file of values that it was made of")
     if words := no_model(path):
         raise CheckpointError(f"{path} {words}")
     try:
