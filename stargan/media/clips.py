@@ -97,6 +97,8 @@ def _open(path: Path) -> av.container.InputContainer:
 def opened(path: Path | str, most_seconds: float | None = None) -> Clip:
     """What is in a file. VideoError for one that is none, has no frame, or is longer than most_seconds."""
     path = Path(path)
+    if path.is_fifo():
+        raise VideoError(f"{path} is a pipe, and a clip is read more than once; write it to a file first")
     try:
         with _open(path) as file:
             if not file.streams:

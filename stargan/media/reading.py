@@ -143,7 +143,8 @@ def _opened(source: str | Path | bytes | BinaryIO) -> tuple[str, str | Path | Bi
     if is_data_uri(source):
         return "the data URI", io.BytesIO(of_data_uri(source))
     if isinstance(source, str | Path):
-        return Path(source).name or str(source), source
+        name = Path(source).name or str(source)
+        return name, io.BytesIO(Path(source).read_bytes()) if Path(source).is_fifo() else source  # a pipe is read but once
     return "this file", io.BytesIO(source) if isinstance(source, bytes) else source
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,9 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from material import portrait
 from PIL import Image
 
-from stargan.media import clips, video
+from stargan.media import clips, images, video
 
 DARK, BRIGHT = 20, 235
 
@@ -203,3 +207,17 @@ def test_a_clip_in_hdr_looks_as_its_scene_does(
     of_grey, of_white, of_skin = (np.asarray(frame)[32, 32].astype(int) for frame in clips.opened(tmp_path / "hdr.mp4").read())
     assert np.abs(of_grey - 104).max() < 8 and of_white.min() > 238
     assert np.abs(of_skin - (224, 172, 140)).max() < 12
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_no_clip_but_a_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(video.VideoError, match="is a pipe, and a clip is read more than once"):
+        clips.opened(tmp_path / "pipe")
+    portrait(1, 64).save(tmp_path / "a.png")
+    for content, sentence in (((tmp_path / "a.png").read_bytes(), ""), (b"%PDF", "pipe is a PDF document")):
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+        writer.start()
+        with pytest.raises(ValueError, match=sentence) if sentence else contextlib.nullcontext():
+            assert images.read(tmp_path / "pipe").size == (64, 64)
+        writer.join()
