@@ -17,6 +17,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 Value = TypeVar("Value", int, float)
 
 
+FIRST = "before the options, or after --"  # where files stand
+
+
 class CommandError(ValueError):
     """An argument that cannot be used; the sentence says what to give instead."""
 
@@ -38,6 +41,8 @@ class Parser(argparse.ArgumentParser):
     """Says what was wrong in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
+        if "arguments are required: SOURCE" in message:  # an option that takes several may have taken it
+            message += f"; give it {FIRST}"
         self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
@@ -101,6 +106,8 @@ def _between(kind: Callable[[str], Value], low: Value, high: Value, what: str) -
         with contextlib.suppress(ValueError):
             if low <= (value := kind(text)) <= high:
                 return value
+        if os.path.exists(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is a file, not {what}; give it {FIRST}")
         raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low} to {high}")
 
     return parse

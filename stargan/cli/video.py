@@ -27,7 +27,7 @@ from stargan.cli.arguments import (
     squares,
     target,
 )
-from stargan.cli.parsing import CommandError, number, whole
+from stargan.cli.parsing import FIRST, CommandError, number, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     out = target(options.out, [options.clip], (".mp4",))
     if (options.source is None) == (options.clip is None):
-        raise CommandError("give a picture, or a clip with --from")
+        raise CommandError(f"give a picture {FIRST}, or a clip with --from")
     if options.psi is not None and not any(map(_is_seed, options.styles)):
         raise CommandError("--psi goes with seeds only; leave it out or give a seed among --styles")
     if options.clip is not None:

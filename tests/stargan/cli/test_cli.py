@@ -92,6 +92,14 @@ def test_bad_input_is_one_sentence(call, arguments, changes, words):
     refused(call(*translation(*arguments, **changes)), *words)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--domain", "man", "--seed", "1", "source.png"), ("--domain", "man", "--reference", "reference.png", "source.png")],
+)
+def test_a_source_that_an_option_takes_for_its_own(call, arguments):
+    refused(call("translate", "-o", "out.png", *arguments), "before the options, or after --")
+
+
 def test_bad_align_and_no_command(folder, call):
     refused(call("align", "source.png", "--size", "9", "-o", "o.png"), "--size")
     refused(call("align", "nowhere.png", "-o", "o.png"), "nowhere.png")

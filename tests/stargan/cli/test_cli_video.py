@@ -67,7 +67,10 @@ def test_video_of_a_clip(folder, call):
     ):
         result = call(*common, *more, "-o", "other.mp4")
         assert result.returncode == 2 and said in result.stderr and not (folder / "other.mp4").exists()
-    assert "give a picture, or a clip with --from" in call("video", "--styles", "man:1", "-o", "none.mp4").stderr
+    assert (
+        "give a picture before the options, or after --, or a clip with --from"
+        in call("video", "--styles", "man:1", "-o", "none.mp4").stderr
+    )
 
 
 def test_video_loops(folder, call):
