@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stargan.ui.leaving import Gone
 from stargan.ui.own import Own
+from stargan.ui.preview import Preview
 from stargan.ui.rest import Rest
 from stargan.ui.transfer import Transfer
 
@@ -35,8 +36,9 @@ def guard(arguments: argparse.Namespace) -> list[Middleware]:
     and --hosts alone; a Space without training and password is there for whoever calls it, from other sites as well. To each
     visitor files of their own, and to each browser a page that comes soon and lets it rest."""
     space = "SPACE_ID" in os.environ
-    files = Middleware(Own, folder=Path(get_upload_folder()), embedded=space)
-    own = [Middleware(Gone), Middleware(Transfer), files, Middleware(Rest)]
+    folder = Path(get_upload_folder())
+    files = [Middleware(Own, folder=folder, embedded=space), Middleware(Preview, folder=folder)]
+    own = [Middleware(Gone), Middleware(Transfer), *files, Middleware(Rest)]
     if space and not (arguments.train or arguments.auth):
         return own
     hosts = arguments.hosts.replace(",", " ").split()
