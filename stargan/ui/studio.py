@@ -25,6 +25,7 @@ from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Encoded, Translator
 from stargan.ui import zero
+from stargan.ui.words import said
 
 KEPT_SOURCES = 32
 KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
@@ -233,9 +234,9 @@ class Studio:
         if choice.kind == PASTED:
             style = styles.from_json(choice.pasted or "", self.model, domain)
         elif choice.kind == REFERENCE:
-            if choice.reference is None:
-                raise ValueError(choice.refused or "there is no reference yet; drop one, or take the style from a seed")
-            style = self.translator.style(self.prepare(SourceChoice(choice.reference, aligned)).image, domain)
+            if choice.reference is None and not choice.refused:
+                raise ValueError("there is no reference yet; drop one, or take the style from a seed")
+            style = self.translator.style(self._reference(choice, aligned), domain)
         else:
             if choice.seed is None:
                 raise ValueError("there is no seed yet; give a whole number, 0 or above")
@@ -243,6 +244,13 @@ class Studio:
                 raise ValueError(f"the seed is {choice.seed}; it has to be a whole number from 0 to {MOST_SEED}")
             style = styles.from_seed(self.model, domain, int(choice.seed))
         return styles.truncate(self.model, domain, style, strength)
+
+    def _reference(self, choice: StyleChoice, aligned: bool) -> Image.Image:
+        """Its square; a ValueError that says that it is the reference with which something is wrong."""
+        try:
+            return self.prepare(SourceChoice(choice.reference, aligned, refused=choice.refused)).image
+        except ValueError as error:
+            raise ValueError(f"the reference cannot be used. {said(error)}") from None
 
     def seeds(self, source: SourceChoice, keep: Keep, domain: str, seeds: Sequence[int], strength: float) -> list[Image.Image]:
         """The source in the styles of seeds. Who asks for what is being made, as a page does for two styles of a domain, waits for

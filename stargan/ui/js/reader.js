@@ -4,7 +4,9 @@
   const OFTEN = 500 // ms from one look to the next
   const PLACES = ["#source-note", "#status", "#clip-status", "#grid-status", "#grid-cancelled"]
   const MADE = /^\d+ ms\b/
-  const aloud = Object.assign(document.createElement("p"), { id: "aloud", role: "status" })
+  const place = Object.assign(document.createElement("div"), { id: "aloud" })
+  const aloud = Object.assign(document.createElement("p"), { role: "status" })
+  place.attachShadow({ mode: "closed" }).append(aloud) // the page's own words stand in it once
   const seen = {}, spoken = {}
   let due = 0
 
@@ -27,7 +29,7 @@
 
   const look = () => {
     due = 0
-    if (!aloud.isConnected) document.body.append(aloud)
+    if (!place.isConnected) document.body.append(place)
     for (const group of document.querySelectorAll("fieldset.block, .block:has(> label > [data-testid=block-info])")) {
       const named = group.matches("fieldset") ? group : group.querySelector("[data-testid=textbox]")
       const name = group.querySelector("[data-testid=block-info]")?.textContent.trim()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -160,4 +161,5 @@ def test_who_leaves_in_the_middle_of_an_upload_is_no_error() -> None:
     async def send(message: Any) -> None:
         raise AssertionError(message)
 
-    asyncio.run(page(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # where no loop of a browser's runs
+        thread.submit(asyncio.run, page(scope, receive, send)).result()

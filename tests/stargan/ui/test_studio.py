@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from material import portrait
 
 from stargan.model import build
 from stargan.networks import ModelConfig
-from stargan.ui.studio import Keep, SourceChoice, Studio
+from stargan.ui.studio import REFERENCE, Keep, SourceChoice, Studio, StyleChoice
 
 
 def small() -> Studio:
@@ -79,3 +80,16 @@ def test_the_way_back_keeps_as_much_as_the_way_there(tmp_path: Path, monkeypatch
     source, keep = SourceChoice(str(tmp_path / "source.png"), aligned=False), Keep(True, {"eyes": 0.0})
     studio.reconstruct(source, portrait(2), "a", keep)
     assert kept == [keep]
+
+
+def test_of_a_reference_it_is_said_that_it_is_the_reference(tmp_path: Path) -> None:
+    studio = small()
+    (tmp_path / "notes.jpg").write_text("no picture")
+    for choice, words in (
+        (StyleChoice("a", REFERENCE), "there is no reference yet"),
+        (StyleChoice("a", REFERENCE, refused="It is broken."), "the reference cannot be used. It is broken."),
+        (StyleChoice("a", REFERENCE, reference=str(tmp_path / "notes.jpg")), "the reference cannot be used. This file is not a"),
+        (StyleChoice("a", REFERENCE, reference=str(tmp_path / "gone.jpg")), "the reference cannot be used. This picture has been"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            studio.style(choice, aligned=False)
