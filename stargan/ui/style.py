@@ -66,7 +66,7 @@ class StyleInput:
         with gr.Column(min_width=230, elem_id=f"style-{key}", elem_classes="style"):
             domain = gr.Radio(label=f"Domain of {name}", elem_id=f"domain-{key}", **domain_state(studio, chosen.domain))
             offered = tile_row(row, f"Styles to choose as {name}", f"offered-{key}") if row is not None else None
-            more = gr.Button("Other styles", elem_id=f"more-{key}", size="sm") if row is not None else None
+            more = gr.Button(f"Other styles for {key.upper()}", elem_id=f"more-{key}", size="sm") if row is not None else None
             kind = gr.Radio(KINDS, value=SEED, label=f"Style {key.upper()} from", elem_id=f"kind-{key}")
             with gr.Group() as by_seed:
                 seed = gr.Number(

@@ -61,7 +61,7 @@ def test_styles_are_chosen_from_the_row_and_dragged_to_the_other(page: Any) -> N
     page.get_by_role("button", name="Next style B").click()
     page.wait_for_function("document.querySelector('#offered-b .tiles button[aria-pressed=true]')?.title.endsWith('seed 8')")
     old = source(page, "#offered-b .tiles img")
-    page.get_by_role("button", name="Other styles").last.click()
+    page.get_by_role("button", name="Other styles for B").click()
     page.wait_for_function("old => (document.querySelector('#offered-b .tiles img')?.src ?? old) != old", arg=old, timeout=60_000)
 
 
