@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gradio_client import handle_file
 from PIL import Image
-from served import MODEL, RESULT, SIDE, after, opened, pixels, program, settled, source, to_tab, upload
+from served import MODEL, RESULT, SIDE, after, opened, pixels, program, quiet, settled, source, to_tab, upload
 from skimage import data
 
 from stargan import zoo
@@ -188,6 +188,7 @@ def test_a_style_from_a_reference(page: Any, tmp_path: Path) -> None:
     page.locator(RESULT).wait_for(state="hidden")
     assert page.get_by_text("Drop a reference for style B.").is_visible(), "but not beside another person's source"
     page.locator("#examples .tiles button").nth(0).click()
+    quiet(page, 0.3)  # examples are aligned
     page.get_by_label("Align the face").uncheck()
     page.locator("#reference-b input[type=file]").first.wait_for(state="attached")
     upload(page, tmp_path / "reference (1).png", "#reference-b")
