@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import io
 import os
 import re
@@ -13,11 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-Value = TypeVar("Value", int, float)
-
+from stargan.files import FULL
 
 FIRST = "before the options, or after --"  # where files stand
+Value = TypeVar("Value", int, float)
 
 
 class CommandError(ValueError):

@@ -43,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
     if how != "none":
         print("checking: installing its requirements.txt" if how == "fresh" else "checking: starting it", flush=True)
         print(f"the page was up after {trial.check(space, how):.1f} s, and translates")
-        space = space.anew()
     print(space.plan())
     if account is None:
         print("nothing was uploaded, as it is a dry run")

@@ -16,6 +16,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a full disk
+
 
 @contextlib.contextmanager
 def whole(path: Path | str) -> Iterator[Path]:

@@ -29,7 +29,7 @@ def is_damaged(path: Path) -> bool:
                             pass
     except zipfile.BadZipFile as error:
         return "CRC" in str(error)
-    except (OSError, ValueError, NotImplementedError, RuntimeError):
+    except (OSError, ValueError, RuntimeError):
         pass
     return False
 

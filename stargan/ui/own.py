@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stargan.ui.folder import PREFIX
 
 COOKIE = "stargan-visitor"
+FILE = re.compile(r"/file[=/](.*)", re.DOTALL)  # in the address of one
 LONGEST = 4096  # characters of a path
 LARGEST = 70 * 2**20  # bytes of what is no upload: a picture of 50 MB, as text
 MOST_PATHS = 1000  # texts of a request that may be paths, each of which is looked up
@@ -53,7 +54,7 @@ class Own:
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
         visitor = _visitor(headers)
-        asked = re.search(r"/file[=/](.*)", scope["path"], re.DOTALL)
+        asked = FILE.search(scope["path"])
         wanted = [asked[1] if asked else "", unquote_plus(scope["query_string"].decode("latin-1"))]
         if scope["method"] == "POST" and not headers.get("content-type", "").startswith("multipart/"):
             body = await _body(receive)

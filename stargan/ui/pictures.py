@@ -12,6 +12,8 @@ import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
+from stargan.ui.words import deleted
+
 JS = Path(__file__).with_name("js")
 SMALL = 104  # px, of the pictures in rows
 
@@ -47,7 +49,7 @@ def path_of(value: dict[str, Any] | None) -> str | None:
 def there(path: str, what: str) -> Path:
     """A file that a visitor has brought; ValueError where it has gone, as it does after a while."""
     if not Path(path).exists():
-        raise ValueError(f"this {what} has been deleted from the page meanwhile; drop it again")
+        raise ValueError(deleted(what))
     return Path(path)
 
 

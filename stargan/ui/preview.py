@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from pathlib import Path
 
 from anyio import to_thread
@@ -13,6 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from stargan.ui.own import FILE
+
+JPEG = (".jpg", ".jpeg")
 LARGE = 1_000_000  # bytes of a file
 SIDE = 1600  # px of what is shown of it, which fills a screen
 
@@ -26,7 +28,7 @@ class Preview:
         self.app, self.folder = app, folder.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = re.search(r"/file[=/](.*\.jpe?g)$", scope.get("path", ""), re.DOTALL | re.IGNORECASE)
+        asked = FILE.search(scope.get("path", ""))
         if asked and scope["method"] == "GET" and Headers(scope=scope).get("sec-fetch-dest") == "image":
             small = await to_thread.run_sync(self._small, asked[1])
             if small is not None:
@@ -38,7 +40,7 @@ class Preview:
         """None for what is small, no photograph, or not of the folder."""
         with contextlib.suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             path = Path(name).resolve()
-            if not path.is_relative_to(self.folder) or path.stat().st_size < LARGE:
+            if path.suffix.lower() not in JPEG or not path.is_relative_to(self.folder) or path.stat().st_size < LARGE:
                 return None
             with Image.open(path, formats=("JPEG",)) as picture:
                 if picture.mode not in ("RGB", "L"):

@@ -25,7 +25,7 @@ from stargan.media import images
 from stargan.model import Model
 from stargan.translate import Encoded, Translator
 from stargan.ui import zero
-from stargan.ui.words import said
+from stargan.ui.words import deleted, said
 
 KEPT_SOURCES = 32
 KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
@@ -301,4 +301,4 @@ def _file(source: SourceChoice, ask: Callable[[Path], Value]) -> Value:
     try:
         return ask(Path(source.path))
     except OSError:
-        raise images.ImageError("this picture has been deleted from the page meanwhile; drop it again") from None
+        raise images.ImageError(deleted("picture")) from None

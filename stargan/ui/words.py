@@ -14,6 +14,11 @@ NAME = re.compile(r"\S*[._/]\S")  # of a file or a parameter, at the beginning
 MARKUP = re.compile(r"[<>\[\]`*_~$\\|!@]|(?<!&)#|&(?!#\d+;)|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 
 
+def deleted(what: str) -> str:
+    """What is said where a file has gone that a person has brought, as it does after a while."""
+    return f"this {what} has been deleted from the page meanwhile; drop it again"
+
+
 def said(error: ValueError) -> str:
     """An error that a person caused, as a sentence; of long input it quotes the beginning."""
     text = QUOTE.sub(_shortened, str(error).rstrip("."))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -19,7 +18,7 @@ import torch
 import yaml
 
 from stargan import zoo
-from stargan.files import checkpoint, places
+from stargan.files import FULL, checkpoint, places
 from stargan.model import Model
 
 SINGLE = ("app.py", "requirements.txt", "LICENSE", "docs/architecture.md")
@@ -40,18 +39,17 @@ class PublishError(ValueError):
 
 @dataclass(frozen=True)
 class Space:
-    """An assembled folder. files: sizes in bytes by path, in order. licence: of the weights that are shown first."""
+    """An assembled folder. licence: of the weights that are shown first."""
 
     folder: Path
     model: str
     licence: str
     card: dict[str, object]
-    files: dict[str, int]
 
-    def anew(self) -> Space:
-        """With the files that are in the folder now: the page that was started from it has kept there what it shows first."""
-        files = {p.relative_to(self.folder).as_posix(): p.stat().st_size for p in sorted(self.folder.rglob("*")) if p.is_file()}
-        return dataclasses.replace(self, files=files)
+    @property
+    def files(self) -> dict[str, int]:
+        """Sizes in bytes by path, in order: a page that was started from the folder has kept there what it shows first."""
+        return {p.relative_to(self.folder).as_posix(): p.stat().st_size for p in sorted(self.folder.rglob("*")) if p.is_file()}
 
     def plan(self) -> str:
         """What goes up, a file a line."""
@@ -135,8 +133,7 @@ def assemble(folder: Path, model: str = zoo.DEFAULT, given: str | None = None) -
             checkpoint.save(dataclasses.replace(shown, licence=licence), partial / _place(model), precision(shown))
         for path, text in texts.items():
             (partial / path).write_text(text, encoding="utf-8")
-    files = {path: (folder / path).stat().st_size for path in sorted({*sources, *texts})}
-    return Space(folder, model, licence, card, files)
+    return Space(folder, model, licence, card)
 
 
 def _place(model: str) -> str:
@@ -222,7 +219,7 @@ def written(folder: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
         os.replace(partial, folder)
     except OSError as error:
-        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another one with --out"
+        advice = "make room" if error.errno in FULL else "choose another one with --out"
         raise PublishError(f"{folder} cannot be written ({error.strerror or error}); {advice}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

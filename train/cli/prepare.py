@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargan.cli.parsing import FULL, CommandError, whole
+from stargan.cli.parsing import CommandError, whole
+from stargan.files import FULL
 from train.cli.arguments import add_seed
 
 if TYPE_CHECKING:

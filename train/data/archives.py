@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 import shutil
 import stat
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from stargan.files import FULL
 from stargan.media import images
 from train.data import SUFFIXES, making
 from train.data.making import MAX_MEMBER, PrepareError, unpacked
@@ -88,7 +88,7 @@ def opened(path: Path) -> Iterator[Archive]:
         try:
             found = _opened(path, stack)
         except BROKEN as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise PrepareError(f"there is no room to unpack {path.name} in {tempfile.gettempdir()}; make some") from None
             raise PrepareError(
                 f"{path.name} is broken, or cut off ({_reason(error)}); make it anew, or unpack it and give the folder"
