@@ -155,7 +155,7 @@ class Translator:
         """The same source under other masks. The encoder does not run again, the FAN only where it did not run yet."""
         if not on or not self.has_masks:
             return replace(encoded, masks=None, skips={})
-        found = encoded.parts or self._calls["parts"](self._ready(encoded.image))
+        found = encoded.parts or masks.part_masks(self._calls["heatmaps"](self._ready(encoded.image)))
         full, inner = masks.combine(found, parts)
         skips = self._calls["skips"](encoded.kept, (full, inner))
         return replace(encoded, parts=found, masks=(full.cpu(), inner.cpu()), skips=skips)
@@ -245,7 +245,7 @@ class Translator:
                 calls["styles"](self._ready(x))
                 cases: list[dict[int, Tensor]] = [{}]
                 if self.has_masks:
-                    parts = calls["parts"](self._ready(x))
+                    parts = masks.part_masks(calls["heatmaps"](self._ready(x)))
                     cases.append(calls["skips"](kept, masks.combine(parts)))
                 for skips in cases:
                     for count in (1, TOGETHER):
@@ -266,13 +266,13 @@ class Translator:
         return blending.Blend(self.generator, self._fast(self.model.free, fold_from) if self.model.free is not None else None)
 
     def _plain(self) -> dict[str, Callable[..., Any]]:
-        return {
+        calls: dict[str, Callable[..., Any]] = {
             "encode": self.generator.encode,
             "skips": self.generator.skips,
             "decode": self.generator.decode,
             "styles": self.style_encoder,
-            "parts": self._parts,
         }
+        return calls if self.fan is None else calls | {"heatmaps": self.fan}
 
     def _square(self, picture: Image.Image | Tensor) -> Tensor:
         size = self.model.config.image_size
@@ -282,10 +282,6 @@ class Translator:
 
     def _ready(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype)
-
-    def _parts(self, x: Tensor) -> dict[str, Tensor]:
-        assert self.fan is not None
-        return masks.part_masks(self.fan(x))
 
 
 @functools.cache
