@@ -105,10 +105,11 @@ def test_no_tab_is_wider_than_the_screen(look: Callable[..., Any], width: int) -
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
-def test_a_phone_loses_little_of_its_width(look: Callable[..., Any]) -> None:
-    page = look(375)
+@pytest.mark.parametrize(("width", "margins"), [(375, 20), (740, 64), (1000, 64), (1440, 64)])
+def test_little_of_the_width_is_lost(look: Callable[..., Any], width: int, margins: int) -> None:
+    page = look(width)
     to_tab(page, "Translate")
-    assert page.locator("#middle").bounding_box()["width"] >= 355
+    assert page.locator("#head").bounding_box()["width"] >= width - margins
 
 
 def test_what_is_chosen_is_seen_where_the_system_chooses_the_colours(look: Callable[..., Any]) -> None:
