@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock, Timer, get_native_id
 from typing import Generic, TypeVar
 
 import torch
@@ -30,6 +32,8 @@ from stargan.ui.words import deleted, said
 KEPT_SOURCES = 32
 KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
+PRIORITY = 10  # of compiling
+TURN = 0.0001  # seconds that a thread has the interpreter for, from then on
 SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 MOST_SEED = 2**63 - 1  # which `styles.from_seed` takes
 
@@ -142,7 +146,7 @@ class Studio:
         self._encoded: Lately[Encoded] = Lately()
         self._rows: Lately[Future[list[Image.Image]]] = Lately(KEPT_ROWS)
         self._beginning = Lock()
-        self._compiling = Timer(COMPILE_AFTER, lambda: self.translator.compile())
+        self._compiling = Timer(COMPILE_AFTER, self._compile)
         if zero.ACTIVE:
             return
         # The first call of every kernel is slow; nobody should wait for it.
@@ -153,6 +157,15 @@ class Studio:
         if compiled:
             self._compiling.daemon = True
             self._compiling.start()
+
+    def _compile(self) -> None:
+        """Compiles behind what visitors ask for. Where threads can have a priority of their own, this one and the compilers that it
+        starts have a lower one: not the lowest, as others wait while it holds the interpreter. They wait for that at each of a
+        decoding's layers, which at 5 ms a turn came to seconds."""
+        sys.setswitchinterval(TURN)
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), PRIORITY)
+        self.translator.compile()
 
     def rest(self) -> None:
         """Begins nothing more on its own: it is no longer kept for others."""

@@ -108,6 +108,6 @@ def test_a_model_that_is_let_go_is_not_compiled_any_more(files: dict[str, Path],
     monkeypatch.setattr(Translator, "compile", lambda self: compiled.append(self.model.name))
     library = Library("a")
     kept = {name: library.get(name).model.name for name in "abcde"}
-    for timer in Later.waiting:
-        timer.act()
+    with ThreadPoolExecutor(1) as timers:
+        list(timers.map(lambda timer: timer.act(), Later.waiting))
     assert sorted(compiled) == sorted(kept[name] for name in "cde"), "those that are kept, and no others"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
+from threading import get_native_id
 from typing import Any
 
 import numpy as np
@@ -13,12 +17,26 @@ from material import portrait
 
 from stargan.model import build
 from stargan.networks import ModelConfig
+from stargan.translate import Translator
+from stargan.ui import studio
 from stargan.ui.studio import REFERENCE, Keep, SourceChoice, Studio, StyleChoice
 
 
-def small() -> Studio:
+def small(compiled: bool = False) -> Studio:
     shape = ModelConfig(image_size=64, domains=("a", "b"), w_hpf=0, base_channels=4, max_channels=8, hidden_dim=16)
-    return Studio(build(shape), compiled=False)
+    return Studio(build(shape), compiled=compiled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_compiling_gives_way_to_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: Queue[int] = Queue()
+    monkeypatch.setattr(studio, "COMPILE_AFTER", 0.0)
+    monkeypatch.setattr(Translator, "compile", lambda self: found.put(os.getpriority(os.PRIO_PROCESS, get_native_id())))
+    before = sys.getswitchinterval()
+    small(compiled=True)
+    assert found.get(timeout=30) == studio.PRIORITY > os.getpriority(os.PRIO_PROCESS, get_native_id())
+    assert sys.getswitchinterval() == studio.TURN < before
+    sys.setswitchinterval(before)
 
 
 def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
