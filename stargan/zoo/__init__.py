@@ -18,6 +18,7 @@ from stargan.files.kinds import is_checkpoint
 from stargan.model import Model
 
 HUB_FILE = "model.safetensors"  # of a repository there, where no other is named
+OF_FOLDERS = {HUB_FILE: "", "best.safetensors": "-best"}  # files known by their folder, and what is added to its name
 HUB = re.compile(r"hf:([^\s:@/]+/[^\s:@/]+)(?:@([^\s:@]+))?(?::([^\s:]+\.(?:safetensors|ckpt|pt|pth)))?")
 
 
@@ -98,10 +99,17 @@ DEFAULT = next(iter(bundled()), "")
 def available() -> dict[str, Path]:
     """Names and files of all models: bundled ones first, then the newest and the best that each training run here has made."""
     found = {name: places.weights() / name / "model.safetensors" for name in bundled()}
-    for file, tail in (("model", ""), ("best", "-best")):
-        for path in sorted(places.runs().glob(f"*/{file}.safetensors")):
-            found.setdefault(path.parent.name + tail, path)
+    for file in OF_FOLDERS:
+        for path in sorted(places.runs().glob(f"*/{file}")):
+            found.setdefault(called(path), path)
     return found
+
+
+def called(path: Path) -> str:
+    """The name that a model's file goes by: its folder's where it is called as a run calls what it makes, else its own."""
+    path = Path(os.path.abspath(path))
+    folder = path.parent.name  # none at the top of a disk
+    return folder + OF_FOLDERS[path.name] if folder and path.name in OF_FOLDERS else path.stem
 
 
 def discriminator(name: str) -> Path | None:

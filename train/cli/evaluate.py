@@ -85,10 +85,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def short_names(models: list[str]) -> list[str]:
-    """A short name of each model: of its file, with its folder where files of one name are in several."""
-    names = [Path(model).stem for model in models]
+    """A short name of each model: its own, as `zoo.called` has it, after that of the folder around where several have one."""
+    from stargan import zoo
+
+    here = zoo.available()
+    paths = [Path(here.get(model, model)) for model in models]
+    names = [model if model in here else zoo.called(path) for model, path in zip(models, paths, strict=True)]
     if len(set(names)) < len(names):
-        names = [f"{Path(model).resolve().parent.name}-{Path(model).stem}" for model in models]
+        folders = [path.resolve().parent for path in paths]
+        around = [f.parent if path.name in zoo.OF_FOLDERS else f for path, f in zip(paths, folders, strict=True)]
+        names = [f"{folder.name}-{name}" for folder, name in zip(around, names, strict=True)]
     if len(set(names)) < len(names):
         raise CommandError("--model names one model twice, or models whose files and folders have the same names; give each once")
     return names

@@ -289,9 +289,17 @@ def test_the_time_grows_with_the_domains_not_with_their_square() -> None:
     assert {sources.count(d) for d in range(30)} == {2 * translations.TARGETS}
 
 
-def test_models_of_one_file_name_are_kept_apart_or_refused() -> None:
-
-    assert short_names(["runs/a/model.safetensors", "runs/b/model.safetensors"]) == ["a-model", "b-model"]
+def test_models_of_one_file_name_are_kept_apart_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert short_names(["runs/a/model.safetensors"]) == ["a"]
+    assert short_names(["runs/a/model.safetensors", "runs/b/model.safetensors"]) == ["a", "b"]
+    assert short_names(["runs/a/model.safetensors", "runs/a/best.safetensors", "c.safetensors"]) == ["a", "a-best", "c"]
+    assert short_names(["x/a/model.safetensors", "y/a/model.safetensors"]) == ["x-a", "y-a"]
+    assert short_names(["x/c.safetensors", "y/c.safetensors"]) == ["x-c", "y-c"]
+    (tmp_path / "v1.5").mkdir()
+    (tmp_path / "v1.5" / "model.safetensors").touch()
+    monkeypatch.setattr("stargan.files.places.runs", lambda: tmp_path)
+    assert short_names(["v1.5", "other/v1.5/model.safetensors"]) == [f"{tmp_path.name}-v1.5", "other-v1.5"]
+    assert short_names(["v1.5"]) == ["v1.5"]
     with pytest.raises(ValueError, match="give each once"):
         short_names(["runs/a/model.safetensors", "runs/a/model.safetensors"])
 
