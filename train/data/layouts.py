@@ -3,7 +3,8 @@
 Told apart are, in this order: a table with a column of files and one of labels; `train/<domain>/` and `val/<domain>/` (or test);
 the `trainA/ trainB/ testA/ testB/` of two domains; a folder for each domain, at whatever depth the pictures lie in it, alone or
 beside splits of the same domains (`cat/ dog/ val/cat/ val/dog/`); one flat folder, whole or in thousands (`00000/ 01000/`). Folders
-around all of that do not matter. Train and val are never domains, but for a flat one beside others (`train/ car/`), and no two
+around all of that do not matter, and of the same pictures in several sizes (`images1024x1024/ thumbnails128x128/`, as FFHQ is
+distributed) the largest are taken. Train and val are never domains, but for a flat one beside others (`train/ car/`), and no two
 folders become one domain.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from train.data import SUFFIXES, tables
-from train.data.splits import is_plain, split_of, usable
+from train.data.splits import is_plain, size_of, split_of, usable
 
 # What programs put into folders and archives for themselves, besides all that begins with a dot.
 PROGRAMS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information", "__pycache__"}
@@ -150,10 +151,14 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     level = _level(list(paths.values()))
     inside = {name: parts[level:] for name, parts in paths.items()}
     counts = Counter(parts[0] for parts in inside.values() if len(parts) > 1)
-    wrapper = "/".join(next(iter(paths.values()))[:level])
-    last = wrapper.rpartition("/")[2]
-    title = title if is_plain(last) else last
-    thousands = len(counts) > 1 and all(re.fullmatch(r"\d{2,}000|0+", top) for top in counts)  # as FFHQ is packed
+    around = next(iter(paths.values()))[:level]
+    wrapper = "/".join(around)
+    title = next((name for name in reversed(around) if not is_plain(name)), title)
+    sizes = {top: size_of(top) for top in counts}
+    if len(counts) > 1 and all(sizes.values()) and len(set(sizes.values())) == len(counts):
+        return _by_size(inside, counts, max(counts, key=sizes.__getitem__), title)
+    # As FFHQ is packed; a part of it may be one thousand alone.
+    thousands = all(re.fullmatch(r"\d{2,}000" + "|0+" * (len(counts) > 1), top) for top in counts)
     if not counts or thousands:
         (only,) = _names([title]).values()
         words = "one flat folder" + ", in thousands" * thousands
@@ -176,6 +181,18 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     held = ", ".join(sorted({parts[1] for name, parts in deep.items() if inner.get(name)}))
     found = [Found(name, domain[parts[0]], inner[name]) for name, parts in deep.items() if name in inner]
     return words + f", with {held} in it" * bool(held), tuple(found), [*stray, *nothing, *aside]
+
+
+def _by_size(inside: dict[str, tuple[str, ...]], counts: Counter[str], largest: str, title: str) -> By:
+    """The largest of the same pictures, which lie in folders that are called by their size."""
+    words, found, aside = _by_folders([name for name, parts in inside.items() if parts[0] == largest], title, ())
+    aside += [f"{name}: lies in no domain's folder" for name, parts in inside.items() if len(parts) == 1]
+    aside += [
+        f"{top}: left out, as {largest} is taken for the same pictures, larger ({count} pictures)"
+        for top, count in sorted(counts.items())
+        if top != largest
+    ]
+    return words, found, aside
 
 
 def _splits_inside(deep: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:

@@ -11,13 +11,14 @@ WORDS = {
 }
 # What says no more than that pictures lie there.
 PLAIN = {"set", "sets", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "split"}
-PLAIN |= {"folder", "files", "seg", "raw", "cropped", "aligned", "part"}
+PLAIN |= {"folder", "files", "seg", "raw", "cropped", "aligned", "part", "thumbnail", "thumbnails", "thumbs"}
+SIZE = re.compile(r"(\d+)x\d+")  # images1024x1024
 TOGETHER = re.compile(r"([a-z]+?)(?:set|data|images?)")
 
 
 def split_of(name: str) -> str:
     """train, val or test, where a folder, table or value is called so (`training_set`, `val2017`, `seg_test`), else empty."""
-    words = [word for word in re.findall(r"[^\W\d_]+", name.lower()) if word not in PLAIN]
+    words = [word for word in _words(name) if word not in PLAIN]
     if len(words) != 1:
         return ""
     match = TOGETHER.fullmatch(words[0])
@@ -26,7 +27,17 @@ def split_of(name: str) -> str:
 
 def is_plain(name: str) -> bool:
     """Whether a folder's name says nothing about what its pictures show."""
-    return all(word in PLAIN for word in re.findall(r"[^\W\d_]+", name.lower()))
+    return all(word in PLAIN for word in _words(name))
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", SIZE.sub(" ", name.lower()))
+
+
+def size_of(name: str) -> int:
+    """The width in px by which a folder is called that says nothing else of its pictures (`images1024x1024`), 0 where it is not."""
+    match = SIZE.search(name.lower())
+    return int(match[1]) if match and is_plain(name) else 0
 
 
 def usable(split_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
