@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
@@ -127,7 +127,8 @@ def _make(
                 partial.write_text(f"{aligner}\n", encoding="utf-8")
         for name, pictures in ranked.items():
             _fill_up(out, name, pictures)
-    return Report(report.written, report.kept, report.skipped, str(layout))
+        in_both = _in_both(out, {job.target.name: job.source for job in jobs})
+    return Report(report.written, report.kept, report.skipped, str(layout), in_both)
 
 
 def _shortly(layout: layouts.Layout) -> str:
@@ -148,6 +149,26 @@ def _fill_up(out: Path, domain: str, names: Sequence[str]) -> None:
         for name in order[: max(2 - len(there[poor]), 0)]:
             (out / poor / domain).mkdir(parents=True, exist_ok=True)
             os.replace(out / rich / domain / name, out / poor / domain / name)
+
+
+def _in_both(out: Path, sources: Mapping[str, str]) -> str:
+    """A sentence on the pictures of val that are, once they are cut, in train as well; empty where none is. sources: where those
+    come from, by the name of their file."""
+    train, val = (sorted(out.glob(f"{split}/*/*.png")) for split in ("train", "val"))
+    sizes = {path.stat().st_size for path in val}
+    known = {_content(path): path.name for path in train if path.stat().st_size in sizes}
+    twice = [(path.name, known[content]) for path in val if (content := _content(path)) in known]
+    if not twice:
+        return ""
+    mine, other = (sources.get(name, name) for name in twice[0])
+    words = f"1 picture of val is in train, too: {mine}"
+    if len(twice) > 1:
+        words = f"{len(twice)} pictures of val are in train, too, such as {mine}"
+    return f"{words}, the same as {other}; leave one of each out, as val is for pictures that were not learned from"
+
+
+def _content(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _digest(text: str) -> str:

@@ -159,5 +159,6 @@ class Form:
         out = self.runner.folders / name
         report = own.folder(there(archive, "zip file"), out, side, aligned, undo=True)
         left = f", {len(report.skipped)} left out, such as {report.skipped[0]}" if report.skipped else ""
-        gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}"), title="")
+        both = f"; {report.in_both}" if report.in_both else ""
+        gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}{both}"), title="")
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,24 @@ def test_the_split_comes_from_the_seed_and_the_path(tmp_path: Path) -> None:
         Image.new("RGB", (32, 32), (i, 0, 0)).save(root / "cold" / f"{i}.png")
     assert own.folder(root, tmp_path / "a", 32, val_fraction=0.3) == Report(20, 120, ())
     assert set(first) < set(files(tmp_path / "a"))
+
+
+def test_pictures_that_are_in_train_and_val_are_counted(tmp_path: Path) -> None:
+    root, sentence = tmp_path / "source", "leave one of each out, as val is for pictures that were not learned from"
+    for i, place in enumerate(("train/cat", "train/dog", "val/cat", "val/dog")):
+        (root / place).mkdir(parents=True)
+        for j in range(3):
+            portrait(10 * i + j, 48).save(root / place / f"{j}.png")
+    assert own.folder(root, tmp_path / "none", 32).in_both == ""
+    shutil.copy(root / "train" / "cat" / "1.png", root / "val" / "cat" / "copy.png")
+    one = f"1 picture of val is in train, too: val/cat/copy.png, the same as train/cat/1.png; {sentence}"
+    assert own.folder(root, tmp_path / "out", 32).in_both == one
+    shutil.copy(root / "train" / "cat" / "2.png", root / "val" / "dog" / "twin.png")
+    two = f"2 pictures of val are in train, too, such as val/cat/copy.png, the same as train/cat/1.png; {sentence}"
+    for kept in (13, 14):
+        report = own.folder(root, tmp_path / "out", 32)
+        assert report.kept == kept and report.in_both == two, "also of what was there before"
+    assert f"skipped\n  {two}" in str(report)
 
 
 @pytest.mark.parametrize(("val_fraction", "poor"), [(1e-9, "val"), (1 - 1e-9, "train")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -80,4 +81,8 @@ def test_what_was_left_out_of_an_upload_or_that_it_has_gone_is_said(tmp_path: Pa
         Form._made(form, "beta", str(archive), True, 80)
     archive.touch()
     Form._made(form, "beta", str(archive), True, 80)
-    assert told == [f"{report.taken_for}: 10 pictures, 1 left out, such as cat/1.jpg: no face was found"]
+    said = f"{report.taken_for}: 10 pictures, 1 left out, such as cat/1.jpg: no face was found"
+    assert told == [said]
+    report = dataclasses.replace(report, in_both="1 picture of val is in train, too")
+    Form._made(form, "beta", str(archive), True, 80)
+    assert told[1:] == [f"{said}; {report.in_both}"]
