@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from train.step.projected import ProjectedDiscriminator
 from train.step.state import State
 
 SWITCHES = {"free": "likeness", "projected": "lambda_proj"}  # settings that a run has a network of its own for
-MODEL = "model.safetensors"  # what a run has come to, in its folder
+MODEL, BEST = "model.safetensors", "best.safetensors"  # what a run has come to, and the best of it, in its folder
 WHOLE = ("networks", "averaged", "optimisers")  # by name, what a checkpoint has to hold
 BEFORE = "bf16"  # the precision of runs that did not write it down: it was the default
 
@@ -78,6 +79,22 @@ def export(state: State, path: Path) -> None:
     model = state.model(state.config.name)
     checkpoint.save(model, path, dtype=torch.float16)
     checkpoint.save_discriminator(state.judge(), model.config, checkpoint.discriminator_path(path), dtype=torch.float16)
+
+
+def settle(state: State, folder: Path) -> tuple[str, ...]:
+    """Exports the model of a run that is continued where it is missing, and puts the run's licence on what was exported under
+    another one, as nothing more may be left to train. Returns the names of these files."""
+    if not (folder / MODEL).exists():
+        export(state, folder / MODEL)
+    licence, changed = state.config.licence, []
+    for path in filter(Path.exists, (folder / BEST, folder / MODEL)):
+        with contextlib.suppress(checkpoint.CheckpointError):  # damaged: what is exported next takes its place
+            model = checkpoint.load(path)
+            if licence not in ("", model.licence):
+                model.licence = licence
+                checkpoint.save(model, path, dtype=torch.float16)
+                changed.append(path.name)
+    return tuple(changed)
 
 
 def facts(state: State) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.data import framing
 from train.memory import keep_freed_memory
-from train.run.checkpoints import MODEL, checkpoints, elsewhere, export, prune, resume, save
+from train.run.checkpoints import MODEL, checkpoints, elsewhere, prune, resume, save, settle
 from train.run.lock import alone
 from train.run.records import Records
 from train.run.start import begin, check_shape
@@ -92,8 +92,8 @@ def fit(
             if first:
                 with whole(folder / "config.json") as partial:
                     partial.write_text(json.dumps(dataclasses.asdict(config), indent=1))
-                if resumed and not (folder / MODEL).exists():
-                    export(state, folder / MODEL)
+                if resumed and (changed := settle(state, folder)):
+                    tqdm.write(f"{folder}: the licence of {' and '.join(changed)} is {config.licence} now")
                 records = Records(state, val, folder)
                 stack.callback(records.close)
                 tqdm.write(

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stargan.files import whole
 from train import data, log
 from train.judge import evaluate, photographs, table
-from train.run.checkpoints import export
+from train.run.checkpoints import BEST, export
 from train.step.state import State
 
 EVALUATED = 3, 16  # outputs, and sources a domain, of the evaluations during a run
@@ -133,7 +133,7 @@ class Records:
         tqdm.write(f"iteration {iteration}: score {score:.2f}, best {min(score, self.state.best.get('score', score)):.2f}")
         if score < self.state.best.get("score", float("inf")):
             self.state.best = {"iteration": iteration, "score": score}
-            export(self.state, self.folder / "best.safetensors")
+            export(self.state, self.folder / BEST)
 
     def photographs(self) -> photographs.Photographs | None:
         """Some of the val pictures of source-only domains, where the run has such: what a model makes of these is measured then."""

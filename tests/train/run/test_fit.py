@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from stargan import zoo
 from stargan.files import checkpoint, places
 from stargan.files.checkpoint import CheckpointError
+from stargan.zoo import push
 from tests.processes import NOTHING, as_here, forked, ran
 from train import config, data
 from train.cli.main import main
@@ -76,6 +78,22 @@ def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: P
     (line,) = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
     newest = {key: value for _, found in seen for key, value in found.items()}
     assert line == {"iteration": 4, "seconds": line["seconds"]} | newest and "D/ref_reg" in newest, "R1 is not in the fourth"
+
+
+def test_a_finished_run_takes_another_licence(picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, done = tmp_path / "tiny", {"iterations": 1, "licence": "CC0"}
+    loop.fit(settings(picture_folder, tmp_path, **done))
+    shutil.copy(folder / "model.safetensors", folder / "best.safetensors")
+    before = checkpoint.load(folder / "model.safetensors")
+    loop.fit(settings(picture_folder, tmp_path, **done | {"licence": ""}))
+    assert checkpoint.load(folder / "model.safetensors").licence == "CC0" and "licence" not in capsys.readouterr().out
+    loop.fit(settings(picture_folder, tmp_path, **done | {"licence": "CC BY 4.0"}))
+    assert f"{folder}: the licence of best.safetensors and model.safetensors is CC BY 4.0 now" in capsys.readouterr().out
+    for name in ("model", "best"):
+        after = checkpoint.load(folder / f"{name}.safetensors")
+        assert after.licence == "CC BY 4.0"
+        before.licence = after.licence
+        assert push.difference(before, after) == "", "nothing else has changed"
 
 
 def test_training_changes_the_averaged_networks_too(picture_folder: Path, tmp_path: Path) -> None:
