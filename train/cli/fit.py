@@ -37,9 +37,11 @@ def run(options: argparse.Namespace) -> int:
             raise CommandError(f"{option} is about the model to start from, but there is none; name it by --init-from or init_from")
     from stargan import zoo
     from train.run import loop
+    from train.run.stopping import INTERRUPTED, Stop
 
     if settings.name in zoo.bundled():
         file = settings.folder / "model.safetensors"
         print(f"{settings.name} stays the bundled model's name; this run's is --model {file}, or give it a name", file=sys.stderr)
-    loop.fit(settings, accept_changes=options.accept_changes)
-    return 0
+    stop = Stop()
+    loop.fit(settings, stop=stop, accept_changes=options.accept_changes)
+    return INTERRUPTED if stop.interrupted else 0

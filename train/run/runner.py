@@ -21,9 +21,11 @@ from stargan.files import places, whole
 from train import config, data, log
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.run.lock import trained_by
+from train.run.stopping import INTERRUPTED
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 TAKEN = ("train", "val", "cache")  # beside data folders or runs
+ENDED = (0, None, -signal.SIGTERM, INTERRUPTED)  # exit codes of runs that have not failed
 PRIORITY = 10  # the page stays fluid
 
 
@@ -159,7 +161,7 @@ class Runner:
             fresh = own and not trained_by(folder)
             state, rate = ("starting", None) if fresh else ("running", rate)
         # Before the first iteration, a run that is stopped just ends.
-        elif own and self._process is not None and self._process.returncode not in (0, None, -signal.SIGTERM):
+        elif own and self._process is not None and self._process.returncode not in ENDED:
             state, message = "failed", _last_words(folder / "output.txt", self._process.returncode)
         else:
             state = "done" if iteration >= iterations > 0 else "stopped"

@@ -16,7 +16,14 @@ import torch
 
 from train.config import TrainingError
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as of all commands
 STOPPING = b"\nstopping; the iteration that is worked on is finished and saved first\n"
+
+
+class Stop(threading.Event):
+    """Set where a run is to stop. interrupted: whether by SIGINT, as Ctrl-C sends it."""
+
+    interrupted = False
 
 
 @contextlib.contextmanager
@@ -27,7 +34,9 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         yield
         return
 
-    def asked(*_: object) -> None:
+    def asked(number: int, _: object) -> None:
+        if isinstance(stop, Stop) and number == signal.SIGINT:
+            stop.interrupted = True
         if not stop.is_set():
             # Not by print, which may be what was interrupted.
             with contextlib.suppress(OSError):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from material import TINY_RUN
 
 from stargan import zoo
 from stargan.files import checkpoint, places
@@ -81,7 +84,7 @@ def test_a_run_leaves_what_is_needed_to_use_it(picture_folder: Path, tmp_path: P
 
 
 def test_a_finished_run_takes_another_licence(picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, done = tmp_path / "tiny", {"iterations": 1, "licence": "CC0"}
+    folder, done = tmp_path / "tiny", {"iterations": 1, "licence": "CC0", "w_hpf": 0.0}
     loop.fit(settings(picture_folder, tmp_path, **done))
     shutil.copy(folder / "model.safetensors", folder / "best.safetensors")
     before = checkpoint.load(folder / "model.safetensors")
@@ -122,6 +125,22 @@ def test_sigterm_saves_and_a_second_call_continues(picture_folder: Path, tmp_pat
     ended = ran([*command, "--set", f"iterations={done + 1}"], ROOT, os.environ)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "tiny" / f"checkpoint-{done + 1:07d}.pt").exists()
+
+
+def test_ctrl_c_saves_and_is_told_apart_by_the_exit_code(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**TINY_RUN, "data": str(picture_folder), "runs": str(tmp_path), "batch": 2, "iterations": 100, "keep": 2}
+    (tmp_path / "c.yaml").write_text(json.dumps(given))
+    for iteration, number, code in ((1, signal.SIGINT, 130), (2, signal.SIGTERM, 0)):
+
+        def asked(*arguments: Any, number: int = number) -> Any:
+            os.kill(os.getpid(), number)
+            return iterate(*arguments)
+
+        monkeypatch.setattr(loop, "iterate", asked)
+        assert main(["fit", "--config", str(tmp_path / "c.yaml")]) == code
+        assert (tmp_path / "tiny" / f"checkpoint-{iteration:07d}.pt").exists()
 
 
 def test_a_process_whose_others_have_ended_says_so(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 from material import portrait
@@ -90,6 +90,14 @@ def test_a_run_that_fails_says_why(runner: Runner, picture_folder: Path, tmp_pat
     runner.start(config.from_mapping(json.loads(json.dumps(settings.__dict__)) | {"data": str(tmp_path / "gone")}))
     assert until(runner, "mine", "failed", "done") == "failed"
     assert "there is no folder" in runner.progress("mine").message or "no folder for" in runner.progress("mine").message
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "stopped"), (130, "stopped"), (1, "failed")])
+def test_a_run_that_was_interrupted_has_not_failed(runner: Runner, code: int, state: str) -> None:
+    (runner.runs / "mine").mkdir(parents=True)
+    (runner.runs / "mine" / "config.json").write_text("{}")
+    runner._name, runner._process = "mine", cast(Any, SimpleNamespace(returncode=code, poll=lambda: code))
+    assert runner.progress("mine").state == state
 
 
 def test_names_that_cannot_be_used(runner: Runner, picture_folder: Path) -> None:
