@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: on
 
 
 @pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    """Tuning sets the number of threads of the whole process, which decides on the last bits of sums."""
-    before = torch.get_num_threads()
+def threads_as_before() -> Iterator[None]:
+    """Tuning sets the number of threads of the whole process, which decides on the last bits of sums; compiling sets how often they
+    take turns."""
+    count, turn = torch.get_num_threads(), sys.getswitchinterval()
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(count)
+    sys.setswitchinterval(turn)
 
 
 @pytest.fixture(scope="session")

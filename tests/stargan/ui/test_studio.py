@@ -36,7 +36,6 @@ def test_compiling_gives_way_to_visitors(monkeypatch: pytest.MonkeyPatch) -> Non
     small(compiled=True)
     assert found.get(timeout=30) == studio.PRIORITY > os.getpriority(os.PRIO_PROCESS, get_native_id())
     assert sys.getswitchinterval() == pytest.approx(studio.TURN) and before > studio.TURN
-    sys.setswitchinterval(before)
 
 
 def test_what_two_ask_for_at_once_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
