@@ -29,7 +29,7 @@ from stargan.precision import PRECISIONS, fastest, undisturbed
 
 TOGETHER = 8  # styles that are decoded at once
 KEPT_STYLES = 256
-COMPILED = "encode", "decode", "heatmaps"
+COMPILED = "encode", "decode", "heatmaps"  # other calls would gain a few hundredths of their time
 LESS = "take a smaller model, fewer pictures at a time, or close other programs, and try again"
 # The smallest side at which kernels are folded: folded ones are larger, and small feature maps gain little from them. `tune` tries
 # all of these, and takes the first until then.
@@ -238,7 +238,6 @@ class Translator:
         torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, 256)
         config = self.model.config
         calls = self._plain()
-        # The others would gain a few hundredths of their time.
         calls |= {name: torch.compile(calls[name], dynamic=False) for name in COMPILED if name in calls}
         x = self._square(torch.zeros(1, 3, config.image_size, config.image_size, device="cpu"))
         try:

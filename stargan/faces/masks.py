@@ -82,9 +82,9 @@ def part_masks(heatmaps: Tensor, upsample: int = 4) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     for group in groups:
         x = _scaled(heatmaps[:, group.points], upsample)
-        power = x.square_().square_() if group.power == 4 else x.pow_(group.power)  # the fourth is a slow one
+        x = x.square_().square_() if group.power == 4 else x.pow_(group.power)  # the fourth is a slow one
         # Rows that leave the picture come back on the other side, as in the published masks.
-        x = power.sum(1, keepdim=True).roll(-round(group.up * side / 256), dims=2)
+        x = x.sum(1, keepdim=True).roll(-round(group.up * side / 256), dims=2)
         parts[group.part] = parts[group.part] + x if group.part in parts else x
     return {part: parts[part].nan_to_num_(0.0) for part in PARTS}
 

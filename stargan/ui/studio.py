@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -25,6 +24,7 @@ from stargan.faces.find import Face
 from stargan.faces.squares import aligner_for
 from stargan.media import images
 from stargan.model import Model
+from stargan.priority import give_way
 from stargan.translate import Encoded, Translator
 from stargan.ui import zero
 from stargan.ui.words import deleted, said
@@ -32,7 +32,6 @@ from stargan.ui.words import deleted, said
 KEPT_SOURCES = 32
 KEPT_ROWS = 4  # of pictures in several styles: enough for whoever asks for the same at the same time
 COMPILE_AFTER = 5.0  # seconds: the page comes up first
-PRIORITY = 10  # of compiling
 TURN = 0.0001  # seconds that a thread has the interpreter for, from then on
 SEED, REFERENCE, PASTED = "seed", "reference", "pasted"
 MOST_SEED = 2**63 - 1  # which `styles.from_seed` takes
@@ -164,7 +163,7 @@ class Studio:
         decoding's layers, which at 5 ms a turn came to seconds."""
         sys.setswitchinterval(TURN)
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), PRIORITY)
+            give_way(get_native_id())
         self.translator.compile()
 
     def rest(self) -> None:

@@ -105,11 +105,11 @@ def test_no_tab_is_wider_than_the_screen(look: Callable[..., Any], width: int) -
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
-@pytest.mark.parametrize(("width", "margins"), [(375, 20), (740, 64), (1000, 64), (1440, 64)])
-def test_little_of_the_width_is_lost(look: Callable[..., Any], width: int, margins: int) -> None:
+@pytest.mark.parametrize(("width", "place", "margins"), [(375, "#middle", 20), (740, "#middle", 64), (1440, "#head", 64)])
+def test_little_of_the_width_is_lost(look: Callable[..., Any], width: int, place: str, margins: int) -> None:
     page = look(width)
     to_tab(page, "Translate")
-    assert page.locator("#head").bounding_box()["width"] >= width - margins
+    assert page.locator(place).bounding_box()["width"] >= width - margins
 
 
 def test_what_is_chosen_is_seen_where_the_system_chooses_the_colours(look: Callable[..., Any]) -> None:

@@ -84,6 +84,7 @@ def test_a_model_is_trained_stopped_continued_and_used(
     page.locator("#train-align input").uncheck()
     page.locator("#train-from input").click()
     page.get_by_role("option", name="Nothing").click()
+    page.get_by_label("64", exact=True).check()
     page.get_by_label("Face masks").uncheck()
     page.locator("#train-from input").click()
     page.get_by_role("option", name=animals).click()

@@ -158,7 +158,8 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
     if len(counts) > 1 and all(sizes.values()) and len(set(sizes.values())) == len(counts):
         return _by_size(inside, counts, max(counts, key=sizes.__getitem__), title)
     # As FFHQ is packed; a part of it may be one thousand alone.
-    thousands = bool(counts) and all(re.fullmatch(r"\d{2,}000" + "|0+" * (len(counts) > 1), top) for top in counts)
+    thousand = r"\d{2,}000|0+" if len(counts) > 1 else r"\d{2,}000"
+    thousands = bool(counts) and all(re.fullmatch(thousand, top) for top in counts)
     if not counts or thousands:
         (only,) = _names([title]).values()
         words = "one flat folder" + ", in thousands" * thousands

@@ -87,10 +87,10 @@ def settle(state: State, folder: Path) -> tuple[str, ...]:
     if not (folder / MODEL).exists():
         export(state, folder / MODEL)
     licence, changed = state.config.licence, []
-    for path in filter(Path.exists, (folder / BEST, folder / MODEL)):
+    for path in filter(Path.exists, (folder / BEST, folder / MODEL) if licence else ()):
         with contextlib.suppress(checkpoint.CheckpointError):  # damaged: what is exported next takes its place
             model = checkpoint.load(path)
-            if licence not in ("", model.licence):
+            if licence != model.licence:
                 model.licence = licence
                 checkpoint.save(model, path, dtype=torch.float16)
                 changed.append(path.name)

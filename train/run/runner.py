@@ -18,6 +18,7 @@ from typing import Any
 
 from stargan import zoo
 from stargan.files import places, whole
+from stargan.priority import give_way
 from train import config, data, log
 from train.config import ConfigError, TrainConfig, TrainingError
 from train.run.lock import trained_by
@@ -26,7 +27,6 @@ from train.run.stopping import INTERRUPTED
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 TAKEN = ("train", "val", "cache")  # beside data folders or runs
 ENDED = (0, None, -signal.SIGTERM, INTERRUPTED)  # exit codes of runs that have not failed
-PRIORITY = 10  # the page stays fluid
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ class Runner:
                     command, cwd=places.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
                 )
             self._name = settings.name
-            if hasattr(os, "setpriority"):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, PRIORITY)
+            give_way(self._process.pid)
 
     def resume(self, name: str, iterations: int) -> None:
         """Continues a run up to that many iterations; TrainingError where it has them already, or is not there."""

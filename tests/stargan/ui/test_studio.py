@@ -17,6 +17,7 @@ from material import portrait
 
 from stargan.model import build
 from stargan.networks import ModelConfig
+from stargan.priority import PRIORITY
 from stargan.translate import Translator
 from stargan.ui import studio
 from stargan.ui.studio import REFERENCE, Keep, SourceChoice, Studio, StyleChoice
@@ -34,7 +35,7 @@ def test_compiling_gives_way_to_visitors(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Translator, "compile", lambda self: found.put(os.getpriority(os.PRIO_PROCESS, get_native_id())))
     before = sys.getswitchinterval()
     small(compiled=True)
-    assert found.get(timeout=30) == studio.PRIORITY > os.getpriority(os.PRIO_PROCESS, get_native_id())
+    assert found.get(timeout=30) == PRIORITY > os.getpriority(os.PRIO_PROCESS, get_native_id())
     assert sys.getswitchinterval() == pytest.approx(studio.TURN) and before > studio.TURN
 
 

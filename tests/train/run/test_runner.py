@@ -167,7 +167,7 @@ def test_names_in_any_letters_come_to_the_run(runner: Runner, tmp_path: Path, mo
                 portrait(i, 64).save(folder / split / domain / f"{i}.png")
     started = SimpleNamespace(pid=os.getpid(), poll=lambda: 0)
     monkeypatch.setattr("train.run.runner.subprocess.Popen", lambda *arguments, **options: started)
-    monkeypatch.setattr("train.run.runner.PRIORITY", 0)
+    monkeypatch.setattr("stargan.priority.PRIORITY", 0)
     settings = runner.settings("mine", folder, **TINY)
     runner.start(settings)
     assert config.read(runner.runs / "mine" / "config.json") == settings
