@@ -91,6 +91,7 @@ class Translator:
         self._styles: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._calls: dict[str, Callable[..., Any]] = self._plain()
+        self._no_skips: dict[int, Tensor] = {}  # what is decoded without masks
 
     def __reduce__(self) -> tuple[type[Translator], tuple[Model, str, str, float]]:
         """Copied and sent to other processes as what it is made of; it is made anew there, neither tuned nor compiled."""
@@ -176,9 +177,9 @@ class Translator:
         # Compiled code knows two numbers of styles; a rest would be compiled anew.
         if self.compiled and len(groups[-1]) < TOGETHER:
             groups = (*groups[:-1], *groups[-1].split(1))
-        decode = self._calls["decode"]
+        decode, skips = self._calls["decode"], encoded.skips or self._no_skips
         with self._blend.at(encoded.likeness):
-            return torch.cat([decode(encoded.features, encoded.normalized, group, encoded.skips).cpu() for group in groups])
+            return torch.cat([decode(encoded.features, encoded.normalized, group, skips).cpu() for group in groups])
 
     @enough_memory(LESS)
     @undisturbed()
@@ -238,24 +239,26 @@ class Translator:
         torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, 256)
         config = self.model.config
         calls = self._plain()
-        calls |= {name: torch.compile(calls[name], dynamic=False) for name in COMPILED if name in calls}
+        # All of a graph as one piece of C++ is compiled in two thirds of the time of its kernels one by one.
+        options: Any = {"cpp_wrapper": True} if self.device.type == "cpu" else None
+        calls |= {name: torch.compile(calls[name], dynamic=False, options=options) for name in COMPILED if name in calls}
         x = self._square(torch.zeros(1, 3, config.image_size, config.image_size, device="cpu"))
         try:
             with undisturbed():
                 features, normalized, kept = calls["encode"](self._ready(x))
-                cases: list[dict[int, Tensor]] = [{}]
+                skips: dict[int, Tensor] = {}
                 if self.has_masks:
                     parts = masks.part_masks(calls["heatmaps"](self._ready(x)))
-                    cases.append(calls["skips"](kept, masks.combine(parts)))
-                for skips in cases:
-                    for count in (1, TOGETHER):
-                        styles = torch.zeros(count, config.style_dim, dtype=torch.float32, device=self.device)
-                        calls["decode"](features, normalized, styles, skips)
+                    # Zeros, where masks are off, need no graphs of their own.
+                    skips = {side: torch.zeros_like(skip) for side, skip in calls["skips"](kept, masks.combine(parts)).items()}
+                for count in (1, TOGETHER):
+                    styles = torch.zeros(count, config.style_dim, dtype=torch.float32, device=self.device)
+                    calls["decode"](features, normalized, styles, skips)
         # Compilers fail in ways of their own.
         except Exception as error:
             log.warning("translation is not compiled, and somewhat slower: %s", " ".join(str(error).split())[:300])
             return False
-        self._calls, self.compiled = calls, True
+        self._no_skips, self._calls, self.compiled = skips, calls, True
         return True
 
     def _fast(self, generator: Generator, fold_from: int) -> FastGenerator:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-LIBRARIES = ["torch", "torchvision", "gradio", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main", "torch._dynamo"]
+LIBRARIES = ["torch", "torchvision", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main", "torch._dynamo"]
 TESTS = str(Path(__file__).parent)
 NOTHING = Path(os.devnull)
 
