@@ -53,7 +53,7 @@ def add_psi(parser: argparse.ArgumentParser) -> None:
         "--psi",
         type=number(0, 2),
         metavar="P",
-        help="with seeds: 0 gives the domain's mean style, 1 (default) the seed's, up to 2",
+        help="strength of the style: 0 gives the domain's mean style, 1 (default) that of the seed or reference, up to 2",
     )
 
 

@@ -84,8 +84,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.reference is not None and options.psi is not None:
-        raise CommandError("--psi goes with --seed only; leave it out or give a seed instead of a reference")
     check_faces(options)
     if options.grid and (options.paste or options.face == "all"):
         raise CommandError("--grid shows squares of one face each; leave --paste and --face all out")
@@ -118,7 +116,8 @@ def _translate_one(options: argparse.Namespace) -> int:
     if reference is not None:
         style = styles.from_reference(model, reference, options.domain)
     else:
-        style = styles.from_seed(model, options.domain, options.seed[0], psi(options))
+        style = styles.from_seed(model, options.domain, options.seed[0])
+    style = styles.truncate(model, options.domain, style, psi(options))
     translator = Translator(model)
     encoded = [translator.encode(one.image, masks=not options.no_masks, likeness=options.likeness) for one in cut]
     results = [images.to_pil(translator.decode(face, style)) for face in encoded]
@@ -233,7 +232,8 @@ def _styles(
     for name, path in bulk.references(map(Path, options.reference or ()), Path(options.out)).items():
         try:
             heads[name], _ = bulk.square(images.read(path), model, how)
-            codes[name] = styles.from_reference(model, heads[name], options.domain).numpy()
+            style = styles.from_reference(model, heads[name], options.domain)
+            codes[name] = styles.truncate(model, options.domain, style, psi(options)).numpy()
         except ValueError as error:
             failures.append(bulk.Result(path, str(error)))
     if not codes:

@@ -79,8 +79,6 @@ def run(options: argparse.Namespace) -> int:
     out = target(options.out, [options.clip], (".mp4",))
     if (options.source is None) == (options.clip is None):
         raise CommandError(f"give a picture {FIRST}, or a clip with --from")
-    if options.psi is not None and not any(map(_is_seed, options.styles)):
-        raise CommandError("--psi goes with seeds only; leave it out or give a seed among --styles")
     if options.clip is not None:
         return _clip(options, out)
     from tqdm import tqdm
@@ -149,11 +147,6 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
     return 0
 
 
-def _is_seed(text: str) -> bool:
-    """Whether a style is a seed, with or without its domain."""
-    return re.fullmatch("(.*:)?[0-9]+", text) is not None
-
-
 def _style(options: argparse.Namespace, model: Model, how: str | None, text: str) -> Tensor:
     """The style that `7`, `woman:7`, `painting.jpg` or `woman:painting.jpg` stands for."""
     from stargan import styles
@@ -171,4 +164,4 @@ def _style(options: argparse.Namespace, model: Model, how: str | None, text: str
     if seed:
         return styles.from_seed(model, domain, int(what), psi(options))
     reference = square(images.read(Path(what)), model, what, how)
-    return styles.from_reference(model, reference, domain)
+    return styles.truncate(model, domain, styles.from_reference(model, reference, domain), psi(options))

@@ -45,6 +45,21 @@ def test_psi_0_forgets_the_seed(folder, call):
     assert np.array_equal(pixels(folder / "p.png"), pixels(folder / "q.png"))
 
 
+def test_psi_is_the_strength_of_references_too(folder, call):
+    one, several = ("--domain", "woman", "--reference"), ("--domain", "woman", "--reference", "reference.png", "source.png")
+    for psi in (0, 0.5, 1):
+        assert call(*translation(*one, "reference.png", "--psi", psi, out=f"psi-{psi}.png")).returncode == 0
+    mean, half, whole = (pixels(folder / f"psi-{psi}.png") for psi in (0, 0.5, 1))
+    assert call(*translation("--domain", "woman", "--seed", 3, "--psi", 0, out="mean.png")).returncode == 0
+    assert call(*translation(*one, "reference.png", out="plain.png")).returncode == 0
+    assert np.array_equal(mean, pixels(folder / "mean.png")) and np.array_equal(whole, pixels(folder / "plain.png"))
+    assert not np.array_equal(half, mean) and not np.array_equal(half, whole)
+    result = call(*translation(*several, "--psi", 0, out="psi-many"))
+    assert result.returncode == 0, result.stderr
+    written = [pixels(path) for path in (folder / "psi-many").glob("source--*.png")]
+    assert len(written) == 2 and np.array_equal(*written)
+
+
 def test_reference_decides_the_style(folder, call):
     for name, reference in (("r.png", "reference.png"), ("s.png", "source.png")):
         result = call(*translation("--domain", "orc", "--reference", reference, "--no-masks", out=name))
@@ -80,7 +95,7 @@ SEED = ("--domain", "man", "--seed", "1")
         (("--seed", "1"), {}, ["--domain"]),
         ((*SEED, "--reference", "reference.png"), {}, ["--reference"]),
         (("--domain", "man", "--reference", "text.png"), {}, ["text.png"]),
-        (("--domain", "man", "--reference", "reference.png", "--psi", "1"), {}, ["--psi"]),
+        (("--domain", "man", "--reference", "reference.png", "--psi", "-1"), {}, ["--psi"]),
         (("--domain", "man", "--seed", "-1"), {}, ["--seed"]),
         (("--domain", "man", "--seed", str(2**63)), {}, ["--seed"]),
         (("--domain", "man", "--seed", "x"), {}, ["--seed"]),

@@ -73,6 +73,14 @@ def test_video_of_a_clip(folder, call):
     )
 
 
+def test_psi_is_the_strength_of_references_in_a_video(folder, call):
+    styles = "--styles", "man:reference.png", "man:source.png"
+    result = call(*video(*styles, "--psi", 0, "--seconds", 0.3, "--fps", 10, out="mean.mp4"))
+    assert result.returncode == 0, result.stderr
+    first, *_, last = read_video(folder / "mean.mp4")[1]
+    assert np.abs(coarse(first[:, 64:]) - coarse(last[:, 64:])).mean() < 1, "both are the mean style"
+
+
 def test_video_loops(folder, call):
     result = call(*video("--domain", "man", "--styles", 1, 2, "--seconds", 0.3, "--fps", 10, "--loop", out="loop.mp4"))
     assert result.returncode == 0 and len(read_video(folder / "loop.mp4")[1]) == 6
@@ -90,7 +98,7 @@ def test_video_loops(folder, call):
         (("--domain", "elf", "--styles", "1", "2"), "v.mp4", ["elf"]),
         (("--styles", "man:1", "orc:1", "--seconds", "0"), "v.mp4", ["--seconds"]),
         (("--styles", "man:1", "orc:1", "--fps", "0"), "v.mp4", ["--fps"]),
-        (("--styles", "man:reference.png", "orc:reference.png", "--psi", "0.3"), "v.mp4", ["--psi goes with seeds only"]),
+        (("--styles", "man:reference.png", "orc:reference.png", "--psi", "2.3"), "v.mp4", ["--psi"]),
         (("--styles", "man:1", "orc:1"), "v.gif", [".mp4"]),
         (("--styles", "man:1", "orc:1"), "missing/v.mp4", ["missing"]),
     ],
