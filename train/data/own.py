@@ -113,8 +113,10 @@ def _make(
     if few := [f"{name} has {len(pictures)}" for name, pictures in ranked.items() if len(pictures) < 4]:
         more = f" and {len(few) - SHOWN} more have as few" if len(few) > SHOWN else ""
         other = next((f", or take other labels ({sentence})" for sentence in layout.left if "; --label names" in sentence), "")
+        # An upload is known by its name alone.
+        where = Path(source).name if archives.is_archive(Path(source)) else source
         raise PrepareError(
-            f"a domain needs 2 pictures to train and 2 for val, but in {source} ({_shortly(layout)}) "
+            f"a domain needs 2 pictures to train and 2 for val, but in {where} ({_shortly(layout)}) "
             f"{', '.join(few[:SHOWN])}{more}; add pictures{other}"
         )
     # OpenCV's detector must not be shared by threads.
@@ -126,7 +128,9 @@ def _make(
             with whole(out / framing.ALIGNED) as partial:
                 partial.write_text(f"{aligner}\n", encoding="utf-8")
         for name, pictures in ranked.items():
-            _fill_up(out, name, pictures)
+            # What is undone takes that list with it.
+            left = None if undo else out / "skipped.txt"
+            _fill_up(out, name, pictures, functools.partial(_left_out, jobs, report, name, left))
         in_both = _in_both(out, {job.target.name: job.source for job in jobs})
     return Report(report.written, report.kept, report.skipped, str(layout), in_both)
 
@@ -137,13 +141,26 @@ def _shortly(layout: layouts.Layout) -> str:
     return str(layout) if len(domains) <= SHOWN else f"taken for {layout.words}, {len(domains)} domains"
 
 
-def _fill_up(out: Path, domain: str, names: Sequence[str]) -> None:
-    """Moves pictures to a split of a domain that has fewer than two; names: of the files, those nearest to val first."""
+def _left_out(jobs: Sequence[Job], report: Report, domain: str, listing: Path | None) -> str:
+    """What names the pictures of a domain that could not be used: the listing, or without one the first of them, how many more, and
+    why."""
+    if listing is not None:
+        return f"what {listing} names"
+    why = dict(sentence.partition(": ")[::2] for sentence in report.skipped)
+    failed = [job.source for job in jobs if job.target.parts[1] == domain and job.source in why]
+    if not failed:
+        return "what was left out"
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"{failed[0]}{more} ({why[failed[0]]})"
+
+
+def _fill_up(out: Path, domain: str, names: Sequence[str], left: Callable[[], str]) -> None:
+    """Moves pictures to a split of a domain that has fewer than two; names: of the files, those nearest to val first. left: gives
+    what is to be mended where there are not enough."""
     there = {split: [n for n in names if (out / split / domain / n).exists()] for split in ("train", "val")}
     if (count := sum(map(len, there.values()))) < 4:
         raise PrepareError(
-            f"{domain} has {count} pictures left and needs 2 to train and 2 for val; mend what {out / 'skipped.txt'} names, "
-            "or add pictures"
+            f"{domain} has {count} pictures left and needs 2 to train and 2 for val; mend {left()}, or add pictures"
         )
     for poor, rich, order in (("val", "train", there["train"]), ("train", "val", there["val"][::-1])):
         for name in order[: max(2 - len(there[poor]), 0)]:
