@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stargan import zoo
 from stargan.files import places
 
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+YEAR = 365 * 24 * 60  # minutes
+# What numbers have to be, and whether one is that.
+RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "port": (f"from 1 to {2**16 - 1}, or 0 for the first that is free", lambda v: 0 <= v < 2**16),
+    "max-queue": ("1 or above", lambda v: v >= 1),
+    "threads": ("from 1 to 1024, or 0 for as many as are fastest", lambda v: 0 <= v <= 1024),
+    "keep": (f"above 0, and {YEAR} (a year) at most", lambda v: 0 < v <= YEAR),
+    "live": ("0 (never) or above, and finite", lambda v: 0 <= v < math.inf),
+}
+
 
 def settings(flags: Sequence[str] | None) -> argparse.Namespace:
-    """What flags say, those of the command line where there are none given, and otherwise environment variables."""
-    env = os.environ.get
+    """What flags say, those of the command line where there are none given, and otherwise environment variables; SystemExit after a
+    sentence on stderr for what cannot be used."""
     parser = argparse.ArgumentParser(description="StarGAN v2 in the browser. Every flag has an environment variable.")
     options: tuple[tuple[str, type, str, str], ...] = (
         ("model", str, zoo.DEFAULT, "name or file of a model"),
@@ -33,20 +45,33 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
         ("train", "", "offer training and downloads of models; by default only without a Space or public link"),
     )
     for name, kind, default, text in options:
-        variable = "STARGAN_" + name.upper().replace("-", "_")
-        parser.add_argument(f"--{name}", type=kind, default=env(variable, default), help=f"{text} ({variable}; default: {default})")
+        variable = _variable(name)
+        written = os.environ.get(variable) or default
+        parser.add_argument(f"--{name}", type=kind, default=written, help=f"{text} ({variable}; default: {default})")
     for name, default, text in switches:
-        variable = "STARGAN_" + name.upper()
-        chosen = {"1": True, "0": False}.get(env(variable, default))
+        variable = _variable(name)
+        written = os.environ.get(variable) or default
+        chosen = SWITCH.get(written.strip().lower())
+        if written and chosen is None:
+            parser.error(f"{variable} is {written!r}; it has to be 1 or 0")
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=chosen, help=f"{text} ({variable}=1 or 0)")
     found = parser.parse_args(flags)
     if found.train is None:
         found.train = "SPACE_ID" not in os.environ and not found.share
-    if not 0 <= found.port < 2**16:
-        parser.error(f"--port is {found.port}; it has to be from 1 to {2**16 - 1}, or 0 for the first that is free")
-    if found.auth and ":" not in found.auth:
+    for name, (wanted, is_so) in RANGES.items():
+        value = getattr(found, name.replace("-", "_"))
+        if not is_so(value):
+            parser.error(f"--{name} is {value}; it has to be {wanted}")
+    if found.auth and not all(found.auth.partition(":")):
         parser.error("--auth needs a name and a password with a colon between them")
+    if os.path.exists(found.data) and not os.path.isdir(found.data):
+        parser.error(f"--data is {found.data}, which is a file; give a folder")
     return found
+
+
+def _variable(name: str) -> str:
+    """The environment variable that stands for a flag; an empty one for none."""
+    return "STARGAN_" + name.upper().replace("-", "_")
 
 
 def check_address(arguments: argparse.Namespace) -> None:

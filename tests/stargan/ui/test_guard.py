@@ -62,6 +62,45 @@ def test_a_port_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None
         assert f"--port is {port}; it has to be from 1 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "flags,words",
+    [
+        (["--threads=-1"], "--threads is -1; it has to be from 1 to 1024, or 0"),
+        (["--max-queue=0"], "--max-queue is 0; it has to be 1 or above"),
+        (["--keep=nan"], "--keep is nan; it has to be above 0"),
+        (["--keep=0"], "--keep is 0.0; it has to be above 0"),
+        (["--keep=inf"], "--keep is inf; it has to be above 0"),
+        (["--live=-1"], "--live is -1.0; it has to be 0 (never) or above"),
+        (["--live=inf"], "--live is inf"),
+        (["--auth=:"], "--auth needs a name and a password"),
+        (["--auth=user:"], "--auth needs a name and a password"),
+        ([f"--data={__file__}"], "which is a file; give a folder"),
+    ],
+)
+def test_a_page_that_could_not_run_is_refused_at_once(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        settings(flags)
+    assert words in capsys.readouterr().err
+
+
+def test_a_switch_in_the_environment_is_taken_as_it_is_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("share", "compile", "train"):
+        for written, meant in (("1", True), ("true", True), ("Yes", True), ("0", False), ("no", False), ("FALSE", False)):
+            monkeypatch.setenv(f"STARGAN_{name.upper()}", written)
+            assert getattr(settings([]), name) is meant
+        monkeypatch.setenv(f"STARGAN_{name.upper()}", "")
+        assert getattr(settings([]), name) is (name != "share"), "as if it were not there"
+        monkeypatch.setenv(f"STARGAN_{name.upper()}", "maybe")
+        with pytest.raises(SystemExit):
+            settings([])
+        assert f"STARGAN_{name.upper()} is 'maybe'; it has to be 1 or 0" in capsys.readouterr().err
+        monkeypatch.delenv(f"STARGAN_{name.upper()}")
+    monkeypatch.setenv("STARGAN_PORT", "")
+    assert settings([]).port == 0
+
+
 def test_training_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings([]).train
     assert not settings(["--share"]).train and not settings(["--no-train"]).train
