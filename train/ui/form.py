@@ -157,7 +157,13 @@ class Form:
         self.runner.check(name)
         self.runner.check_idle()  # before what may take minutes
         out = self.runner.folders / name
-        report = own.folder(there(archive, "zip file"), out, side, aligned, undo=True)
+        try:
+            report = own.folder(there(archive, "zip file"), out, side, aligned, undo=True)
+        except OSError as error:
+            raise PrepareError(
+                f"{self.runner.folders} cannot be written to ({error.strerror or error}); make room there, or start the page with "
+                "another --data"
+            ) from None
         left = f", {len(report.skipped)} left out, such as {report.skipped[0]}" if report.skipped else ""
         both = f"; {report.in_both}" if report.in_both else ""
         gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}{both}"), title="")

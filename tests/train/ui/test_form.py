@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from stargan.files import checkpoint
 from stargan.model import build
 from stargan.networks import ModelConfig
 from train.config import TrainConfig
+from train.data import own
 from train.run.runner import Runner
-from train.ui.form import FOLDER, NOTHING, Form
+from train.ui.form import FOLDER, NOTHING, ZIP, Form
 
 ASKED = {"kind": FOLDER, "archive": None, "aligned": True, "size": 128, "width": 2, "masks": False}
 LENGTH = {"iterations": 300.0, "batch": 4.0, "every": 50.0}
@@ -35,6 +38,21 @@ def test_a_run_from_nothing_has_the_shape_that_was_chosen(form: tuple[Form, list
     assert (settings.name, settings.domains, settings.init_from) == ("new", ("cold", "warm"), "")
     assert (settings.image_size, settings.base_channels, settings.max_channels, settings.w_hpf) == (128, 64, 256, 0)
     assert (settings.iterations, settings.batch, settings.save_every, settings.sample_every) == (300, 4, 50, 50)
+
+
+def test_a_folder_that_takes_no_pictures_is_said(
+    form: tuple[Form, list[TrainConfig]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.zip").touch()
+    monkeypatch.setattr(own, "folder", full)
+    asking, started = form
+    asked = ASKED | {"kind": ZIP, "archive": str(tmp_path / "a.zip")}
+    with pytest.raises(gr.Error, match=r"cannot be written to \(No space left on device\); make room there, or start the page"):
+        asking.begin("new", dataset=None, start_from=NOTHING, **asked, **LENGTH)
+    assert not started
 
 
 def test_a_run_from_a_model_has_its_shape(form: tuple[Form, list[TrainConfig]], picture_folder: Path, tmp_path: Path) -> None:
