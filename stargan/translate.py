@@ -103,12 +103,14 @@ class Translator:
         return f"{self.device.type}, {self.precision}, channels_last, {'compiled' if self.compiled else 'eager'}"
 
     @classmethod
-    def from_pretrained(cls, name: str = "", device: str = "auto", precision: str = "auto", **options: Any) -> Translator:
+    def from_pretrained(
+        cls, name: str = "", device: str = "auto", precision: str = "auto", likeness: float = 1.0, **options: Any
+    ) -> Translator:
         """A translator for a model by name: a bundled one (the first by default), a file, or `hf:user/name`; options as for
         `zoo.load`, whose errors it raises."""
         from stargan import zoo
 
-        return cls(zoo.load(name or zoo.DEFAULT, **options), device, precision)
+        return cls(zoo.load(name or zoo.DEFAULT, **options), device, precision, likeness)
 
     @enough_memory(LESS)
     @undisturbed()

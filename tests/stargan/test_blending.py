@@ -96,6 +96,14 @@ def test_the_second_set_of_weights_is_in_the_file(model: Model, tmp_path: Path) 
     assert checkpoint.load(tmp_path / "one.safetensors").free is None
 
 
+def test_a_translator_by_name_takes_a_likeness(model: Model, tmp_path: Path) -> None:
+    checkpoint.save(model, tmp_path / "model.safetensors")
+    translator = Translator.from_pretrained(str(tmp_path / "model.safetensors"), precision="fp32", likeness=0.25)
+    assert translator.likeness == 0.25 and translator.encode(torch.zeros(1, 3, 64, 64)).likeness == 0.25
+    with pytest.raises(ValueError, match="likeness is 2"):
+        Translator.from_pretrained(str(tmp_path / "model.safetensors"), likeness=2)
+
+
 def test_a_model_of_one_set_offers_no_likeness(model: Model) -> None:
     one = Translator(alone(model, model.generator), "cpu", "fp32")
     assert not one.has_likeness and outputs(one, likeness=1.0).shape == (2, 3, 64, 64)
