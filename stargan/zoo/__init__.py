@@ -230,7 +230,10 @@ def _from_hub(match: re.Match[str], file: str) -> Path:
     """A file of the repository that `HUB` has found."""
     # Slow to import, and needed for these names only.
     from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub.utils import logging
 
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        logging.set_verbosity_error()  # what it would log of attempts that fail is in the sentence
     repository, revision = match[1], match[2]
     page = f"https://huggingface.co/{repository}"
     try:

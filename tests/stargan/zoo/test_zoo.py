@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import io
+import logging
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -262,7 +263,11 @@ def test_hub_errors(root, monkeypatch, kind, sentence):
 
 
 def test_hub_without_network(root, monkeypatch):
+    monkeypatch.delenv("HF_HUB_VERBOSITY", raising=False)
+    huggingface_hub.utils.logging.set_verbosity_warning()
+
     def fail(*_, **__):
+        assert not logging.getLogger("huggingface_hub.utils").isEnabledFor(logging.WARNING), "one sentence is enough"
         raise ConnectionError("connection refused")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
