@@ -107,10 +107,12 @@ class Endpoints:
             raise ValueError("without alignment there is no face to put back; give aligned=True, or leave paste out")
         return put_back(self.work, scene, every)
 
-    def end(self, domain: str, style_from: str, seed: float, reference: File, pasted: str = "") -> StyleChoice:
-        if style_from not in (SEED, REFERENCE, PASTED):
-            raise ValueError(f"a style cannot be from {style_from!r}; choose {SEED}, {REFERENCE} or {PASTED}")
-        return StyleChoice(domain, style_from, seed, self.given(reference), pasted)
+    def end(self, domain: str, style_from: str, seed: float, reference: File, pasted: str | None = None) -> StyleChoice:
+        """A style as a program describes it; pasted: None where it cannot be given as JSON. ValueError for another kind."""
+        kinds = (SEED, REFERENCE) if pasted is None else (SEED, REFERENCE, PASTED)
+        if style_from not in kinds:
+            raise ValueError(f"a style cannot be from {style_from!r} here; choose {', '.join(kinds[:-1])} or {kinds[-1]}")
+        return StyleChoice(domain, style_from, seed, self.given(reference), pasted or "")
 
     def translate(
         self, source: File = None, domain: str = "", style_from: str = SEED, seed: int = 0, psi: float = 1.0,

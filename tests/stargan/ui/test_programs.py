@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,16 @@ def test_a_grid_says_what_it_cannot_be_made_of(endpoints: Endpoints, values: dic
     with pytest.raises(gr.Error) as refused:
         endpoints.grid(SimpleNamespace(session_hash="me"), **values)  # type: ignore[arg-type]
     assert words in refused.value.message
+
+
+def test_a_style_is_pasted_only_where_there_is_a_place_for_it(endpoints: Endpoints) -> None:
+    photo = "data:image/png;base64,"
+    video = functools.partial(endpoints.video, gr.Request(session_hash="me"))
+    for made in (endpoints.interpolate, endpoints.strip, video):
+        with pytest.raises(gr.Error, match="A style cannot be from 'pasted' here; choose seed or reference"):
+            made(source=photo, style_from_b="pasted")
+    with pytest.raises(gr.Error, match="A style cannot be from 'other' here; choose seed, reference or pasted"):
+        endpoints.translate(source=photo, style_from="other")
 
 
 def test_a_face_may_be_written_as_a_float(endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
