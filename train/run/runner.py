@@ -96,7 +96,9 @@ class Runner:
         values = dataclasses.asdict(config.read(Path(__file__).parents[1] / "configs" / "portraits-128.yaml"))
         of_the_page = {"evaluate_every": 0, "log_every": 5, "licence": "", "domains": list(data.folders(folder / "train"))}
         values |= of_the_page | {"name": name, "data": str(folder.resolve()), "runs": str(self.runs.resolve())} | changes
-        return config.from_mapping({**values, "lr_decay": values["iterations"] // 10})
+        # Curves need some points in short runs, too.
+        often = max(1, min(values["log_every"], values["iterations"] // 20))
+        return config.from_mapping({**values, "log_every": often, "lr_decay": values["iterations"] // 10})
 
     def start(self, settings: TrainConfig) -> None:
         """Starts or continues a run; TrainingError while another one is going on, and where its folder cannot be written to."""

@@ -50,6 +50,11 @@ def until(runner: Runner, name: str, *states: str) -> str:
     raise AssertionError(f"{name} is still {state}:\n{(runner.runs / name / 'output.txt').read_text()}")
 
 
+def test_short_runs_have_curves_too(runner: Runner, picture_folder: Path) -> None:
+    often = [runner.settings("mine", picture_folder, **TINY, iterations=count).log_every for count in (1, 4, 60, 100, 2000)]
+    assert often == [1, 1, 3, 5, 5]
+
+
 @pytest.mark.slow
 def test_a_run_is_watched_stopped_and_continued(runner: Runner, picture_folder: Path) -> None:
     assert runner.datasets() == {picture_folder.name: picture_folder}
