@@ -173,7 +173,7 @@ def _translate_many(options: argparse.Namespace) -> int:
     for result in failures:
         print(f"{result.source}: {' '.join(str(result.failure).split())}", file=sys.stderr)
     print(
-        f"translated {len(missing) - len(failed)} of {len(mine)} sources into {len(styles)} styles in "
+        f"translated {len(missing) - len(failed)} of {len(mine)} sources into {len(styles)} style{'s' * (len(styles) != 1)} in "
         f"{time.perf_counter() - start:.2f} s ({len(mine) - len(missing)} were there already, {len(failures)} failed), wrote {out}"
     )
     return 1 if failures else 0
