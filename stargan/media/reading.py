@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import io
 import struct
 import urllib.parse
@@ -27,6 +28,7 @@ MAX_PIXELS_OF = {**dict.fromkeys(("PNG", "TIFF", "BMP"), 150_000_000), **dict.fr
 MIN_SIDE = 32
 # A picture of more pixels is kept at a half or a third of its sides, so that all that is done to it stays under 1.5 GB.
 KEPT_PIXELS = 50_000_000
+KIND_OF_PICTURE, PREVIEW, SUB_IFDS, DNG_VERSION = 254, 1, 330, 50706  # tags of TIFF, and a value of the first
 WHITE_IS_ZERO = 262  # the tag of TIFF by whose value of 0 it is
 STRIP = 8_000_000  # pixels that are made smaller at once
 
@@ -37,16 +39,10 @@ RAW = "a camera's raw file"
 RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srw", ".orf", ".rw2", ".pef", ".raf", ".raw")
 # What files begin with, or have at some byte, that are often taken for pictures that can be read.
 _OTHERS = (
-    (0, b"%PDF", "a PDF document"),
     (0, b"8BPS", "a Photoshop document"),
-    (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an SVG drawing or another XML document"),
-    (0, b"<!DOC", "a web page"),
-    (0, b"<html", "a web page"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (4, b"JXL ", "a JPEG XL picture"),
     (0, b"\x00\x00\x01\x00", "an icon"),
-    (0, b"%!PS", "a PostScript document"),
     (0, b"FUJIFILM", RAW),
     (4, b"ftypcrx", RAW),
     (4, b"ftyp", "a video"),
@@ -60,6 +56,28 @@ _OTHERS = (
     *((0, b"P%d" % kind, "a Netpbm picture") for kind in range(1, 8)),
     (0, b"SIMPLE  =", "a FITS picture"),
     (128, b"DICM", "a DICOM picture"),
+    *((0, b"\0\0" + kind + bytes(5), "a TGA picture") for kind in (b"\2", b"\3", b"\n", b"\v")),
+    *((0, b"\n" + kind + b"\1", "a PCX picture") for kind in (b"\2", b"\3", b"\5")),
+    (0, b"\x01\xda", "an SGI picture"),
+    (0, b"icns", "an icon"),
+    (0, b"\x00\x00\x02\x00", "an icon"),
+    (0, b"II\xbc", "a JPEG XR picture"),
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (40, b" EMF", "a Windows metafile"),
+    (0, b"AT&TFORM", "a DjVu document"),
+    (0, b"Rar!", "a RAR archive"),
+    (0, b"7z\xbc\xaf", "a 7z archive"),
+    (0, b"\x1f\x8b", "a file compressed by gzip"),
+)
+# And, in letters of either case, perhaps behind spaces and a byte order mark.
+_TEXTS = (
+    (b"%pdf", "a PDF document"),
+    (b"%!ps", "a PostScript document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an SVG drawing or another XML document"),
+    (b"<!doctype svg", "an SVG drawing"),
+    (b"<!doc", "a web page"),
+    (b"<html", "a web page"),
 )
 _PICTURES = (
     (0, b"\x89PNG", "PNG"),
@@ -113,6 +131,8 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None =
         raise ImageError(f"{name} {_what(file)}") from None
     with image:
         _checked(image, most)
+        if _is_raw(image):
+            raise ImageError(f"{name} is {RAW}, which is not read; save it as {NAMES}")
         try:
             deep.mend(image)
             space = spaces.of(image, file)
@@ -169,9 +189,11 @@ def _what(file: str | Path | BinaryIO) -> str:
             article = "an" if kind == "AVIF" else "a"
             rare = ", or of a kind that is not read, such as a camera's raw file or colours as floats" if kind == "TIFF" else ""
             return f"is {article} {kind} picture that is broken or cut off{rare}; save it again, or use another {NAMES}"
-    for at, mark, kind in _OTHERS:
-        if head.lstrip()[at:].startswith(mark) or head[at:].startswith(mark):
-            return f"is {kind}, which is not read; save it as {NAMES}"
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    kinds = [kind for at, mark, kind in _OTHERS if head[at:].startswith(mark)]
+    kinds += [kind for mark, kind in _TEXTS if text.startswith(mark)]
+    if kinds:
+        return f"is {kinds[0]}, which is not read; save it as {NAMES}"
     return f"is not a picture that can be read; use {NAMES}"
 
 
@@ -209,6 +231,14 @@ def _upright_srgb(image: Image.Image, space: spaces.Space | None) -> Image.Image
         rgb = rgb.transpose(_TURNS[orientation])
     rgb.info = {}
     return rgb
+
+
+def _is_raw(image: Image.Image) -> bool:
+    """Whether the picture is the small preview that a camera's raw file begins with; its photograph lies elsewhere in the file."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    tags = image.tag_v2
+    return DNG_VERSION in tags or (SUB_IFDS in tags and tags.get(KIND_OF_PICTURE) == PREVIEW)
 
 
 def _shrink(image: Image.Image) -> int:

@@ -6,6 +6,7 @@ import base64
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import tifffile
 import torch
 from material import portrait
 from pictures import encoded, png_with, profile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from stargan.media import images, reading
 from stargan.media.images import ImageError
@@ -244,6 +245,15 @@ def test_a_data_uri_is_read() -> None:
         (b"II*\0\x08\0\0\0", "is a TIFF picture that is broken or cut off, or of a kind that is not read"),
         (b"P6 2 2 255 ", "is a Netpbm picture, which"),
         (b"\0" * 128 + b"DICM", "is a DICOM picture, which"),
+        (b"\xef\xbb\xbf<svg xmlns='x'/>", "is an SVG drawing, which"),
+        (b"<!doctype html><title>404</title>", "is a web page, which"),
+        (b"\n<HTML>", "is a web page, which"),
+        (b"\0\0\2\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0", "is a TGA picture, which"),
+        (b"\n\5\1\x08" + bytes(124), "is a PCX picture, which"),
+        (b"icns\0\0\1\0", "is an icon, which"),
+        (b"\1\0\0\0" + bytes(36) + b" EMF", "is a Windows metafile, which"),
+        (b"Rar!\x1a\x07\1\0", "is a RAR archive, which"),
+        (b"\x1f\x8b\x08\0", "is a file compressed by gzip, which"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_its_name(content: bytes, sentence: str, tmp_path: Path) -> None:
@@ -258,6 +268,18 @@ def test_a_raw_file_is_known_by_its_name_too(tmp_path: Path) -> None:
     (tmp_path / "IMG.NEF").write_bytes(b"MM\0*\0\0\0\x08")
     with pytest.raises(ImageError, match=r"^IMG\.NEF is a camera's raw file, which is not read; save it as PNG"):
         images.read(tmp_path / "IMG.NEF")
+
+
+@pytest.mark.parametrize("tags", [{50706: bytes((1, 4, 0, 0))}, {254: 1, 330: 8}], ids=["dng", "nef"])
+def test_the_preview_that_a_raw_file_begins_with_is_not_taken_for_its_photograph(tags: dict[int, Any]) -> None:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory.tagtype[tag] = 1 if isinstance(value, bytes) else 4
+        directory[tag] = value
+    buffer = io.BytesIO()
+    portrait(4, 160).save(buffer, "TIFF", tiffinfo=directory)
+    with pytest.raises(ImageError, match="^this file is a camera's raw file, which is not read"):
+        images.read(buffer.getvalue())
 
 
 def test_broken_and_missing_files_are_refused(tmp_path: Path) -> None:
