@@ -4,8 +4,7 @@ Told apart are, in this order: a table with a column of files and one of labels;
 the `trainA/ trainB/ testA/ testB/` of two domains; a folder for each domain, at whatever depth the pictures lie in it, alone or
 beside splits of the same domains (`cat/ dog/ val/cat/ val/dog/`); one flat folder, whole or in thousands (`00000/ 01000/`). Folders
 around all of that do not matter, and of the same pictures in several sizes (`images1024x1024/ thumbnails128x128/`, as FFHQ is
-distributed) the largest are taken. Train and val are never domains, but for a flat one beside others (`train/ car/`), and no two
-folders become one domain.
+distributed) the largest are taken. Splits are never domains, but for trains (`train/ car/`), and no two folders become one domain.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ PROGRAM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 OF_LETTER = re.compile(r"(?P<split>train|val|valid|test)[ _-]?(?P<domain>[A-Za-z])", re.IGNORECASE)
 SPLIT_FIRST = re.compile(r"(?P<split>[^\W\d_]+)[ _-](?P<domain>.+)")
 SPLIT_LAST = re.compile(r"(?P<domain>.+)[ _-](?P<split>[^\W\d_]+)")
+TRAIN = "train"  # a split, and what goes on rails
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 UNREAD = (
     *(".psd", ".svg", ".pdf", ".jxl", ".tga", ".ppm", ".pgm", ".ico", ".exr"),
@@ -174,10 +174,15 @@ def _by_folders(pictures: Sequence[str], title: str, folders: Collection[str]) -
         return _by_splits(deep, splits, title, stray)
     if pairs := _pairs(counts):
         return _by_pairs(deep, pairs, stray)
-    domain = _names(counts)
+    unsaid = {top for top in splits if top.lower() != TRAIN}
+    stray += [
+        f"{top}: left out, as it does not say which domain its pictures show ({counts[top]} pictures)" for top in sorted(unsaid)
+    ]
+    deep = {name: parts for name, parts in deep.items() if parts[0] not in unsaid}
+    domain = _names(counts.keys() - unsaid)
     others = sorted(f for f in folders if str(PurePosixPath(f).parent) == (wrapper or ".") and not _program(f))
     nothing = [f"{f}: has no pictures" for f in others if PurePosixPath(f).name not in counts]
-    words = "a folder for each domain" if len(counts) > 1 else "the folder of one domain"
+    words = "a folder for each domain" if len(domain) > 1 else "the folder of one domain"
     inner, aside = _splits_inside(deep)
     held = ", ".join(sorted({parts[1] for name, parts in deep.items() if inner.get(name)}))
     found = [Found(name, domain[parts[0]], inner[name]) for name, parts in deep.items() if name in inner]

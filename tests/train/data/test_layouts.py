@@ -108,6 +108,20 @@ LAYOUTS: dict[str, tuple[list[str], str, set[str], set[str], dict[str, str]]] = 
     "names that differ in capitals": (several("Cat", "cat"), "a folder for each domain", {"Cat", "cat 2"}, {""}, {}),
     "a railway": (several("train", "car"), "a folder for each domain", {"train", "car"}, {""}, {}),
     "a railway with folders": (several("train/steam", "car"), "a folder for each domain", {"train", "car"}, {""}, {}),
+    "a test folder that says no domains": (
+        several("x/cat", "x/dog/deep", "x/test1"),
+        "a folder for each domain",
+        {"cat", "dog"},
+        {""},
+        {"test1": "left out, as it does not say which domain its pictures show (4 pictures)"},
+    ),
+    "val beside one domain, and no train": (
+        several("cat", "val/some"),
+        "the folder of one domain",
+        {"cat"},
+        {""},
+        {"val": "left out, as it does not say which domain"},
+    ),
     "val beside the domains": (
         several("x/cat", "x/dog/deep", "x/val/cat", "x/val/dog/deep"),
         "a folder for each domain, with val beside",
