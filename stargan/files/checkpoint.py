@@ -23,6 +23,12 @@ from stargan.networks import Discriminator, ModelConfig
 FORMAT = "stargan-v2"
 # Fields that files written before they were there do not have.
 LATER = ("last_shortcut", "subsampled_chroma")
+# What a file is by the configuration that its metadata have, and where to give it.
+KINDS = {
+    "config": "a whole model; give it by --model",
+    "fan": "a face alignment network; give it by --wing, and a model by --model",
+    "discriminator": "a discriminator alone; give the model that it was trained with",
+}
 
 
 def save(model: Model, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
@@ -109,6 +115,8 @@ def load(path: Path | str, domains: Sequence[str] | None = None) -> Model:
 def load_fan(path: Path | str) -> FAN:
     """Reads a FAN written by `save_fan`, in eval mode; CheckpointError where the file is missing or wrong."""
     tensors, metadata = _read(Path(path))
+    if "config" in metadata:
+        raise CheckpointError(f"{path} is {KINDS['config']}, and by --wing a file with a face alignment network alone")
     config = _configuration(FANConfig, metadata, "fan", Path(path))
     with torch.device("meta"):
         fan = FAN(config)
@@ -146,7 +154,8 @@ def _read(path: Path, ours: bool = True) -> tuple[dict[str, Tensor], dict[str, s
 def _configuration(kind: Any, metadata: Mapping[str, str], key: str, path: Path) -> Any:
     """The configuration under a key of the metadata, each field of the type that its default has."""
     if key not in metadata:
-        raise CheckpointError(f"{path} has no {key!r} in its metadata; it is not the kind of model asked for")
+        found = next((words for other, words in KINDS.items() if other in metadata), "")
+        raise CheckpointError(f"{path} is {found}" if found else f"{path} has no {key!r} in its metadata; fetch or write it again")
     try:
         values = json.loads(metadata[key])
     except (ValueError, RecursionError):

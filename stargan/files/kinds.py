@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".tar", ".bin")
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 PICKLE = b"\x80\x02"  # how torch.save began before it wrote zip archives
 
 
@@ -43,6 +44,8 @@ def no_model(path: Path) -> str:
         return "is a pointer of Git LFS, not the file itself; fetch that by `git lfs pull`"
     if head.lstrip()[:64].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not a model; fetch the file that it offers"
+    if head.startswith(PICTURES) and head[8:9] != b"{":
+        return "is a picture, not a model; give the file of one"
     if any("/code/" in name for name in _members(path)):
         return "is a TorchScript program; give the file of values that it was made of"
     if is_damaged(path):

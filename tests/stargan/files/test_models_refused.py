@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from test_models_in import RAW, nothing_downloaded, states, wing  # noqa: F401  # a fixture for every test
+from material import TINY_FAN, portrait
+from test_models_in import CONFIG, RAW, nothing_downloaded, states, wing  # noqa: F401  # a fixture for every test
 from torch import nn
 
 from stargan import zoo
 from stargan.files import checkpoint, published
+from stargan.model import build
+from stargan.networks import Discriminator
 
 
 class Program(nn.Module):
@@ -109,3 +112,26 @@ def test_a_folder_or_a_pattern_is_no_file(tmp_path: Path, name: str) -> None:
             load(tmp_path / "*")
     with pytest.raises(zoo.ZooError, match=r"'\*\.ckpt' \(a pattern that nothing fits\)"):
         zoo.load("*.ckpt")
+
+
+def test_files_of_ours_that_are_no_models_say_what_they_are(tmp_path: Path) -> None:
+    whole, fan, judge = (tmp_path / f"{name}.safetensors" for name in ("model", "fan", "discriminator"))
+    net = build(CONFIG, TINY_FAN)
+    checkpoint.save(net, whole)
+    checkpoint.save_fan(net.fan, fan)
+    checkpoint.save_discriminator(Discriminator(CONFIG), CONFIG, judge)
+    for path, load, sentence in (
+        (fan, checkpoint.load, "is a face alignment network; give it by --wing"),
+        (judge, checkpoint.load, "is a discriminator alone; give the model that it was trained with"),
+        (whole, checkpoint.load_fan, "is a whole model; give it by --model"),
+        (whole, checkpoint.load_discriminator, "is a whole model; give it by --model"),
+    ):
+        with pytest.raises(checkpoint.CheckpointError, match=rf"{path.name} {sentence}"):
+            load(path)
+
+
+def test_a_picture_is_no_model(tmp_path: Path) -> None:
+    for format in ("PNG", "JPEG", "WEBP"):
+        portrait(1, 64).save(tmp_path / "m.safetensors", format)
+        with pytest.raises(checkpoint.CheckpointError, match="is a picture, not a model; give the file of one"):
+            checkpoint.load(tmp_path / "m.safetensors")
