@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stargan import zoo
 from stargan.faces.squares import ALL, Choice, put_back, squares
 from stargan.files import whole
+from stargan.files.kinds import unfilled
 from stargan.media import images
 from stargan.media.reading import NAMES
 from stargan.model import Model
@@ -125,7 +126,7 @@ def _find(paths: Iterable[Path], out: Path) -> dict[Path, str]:
         elif path.exists():
             found[path] = path.stem
         else:
-            raise BulkError(f"there is no file or folder {path}")
+            raise BulkError(f"there is no file or folder {path}{unfilled(path)}")
     return found
 
 

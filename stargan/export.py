@@ -101,6 +101,8 @@ def export(model: Model, out: Path, precision: str = "fp32", likeness: float = 1
         blending.check(likeness, model.has_likeness, model.name)
     except ValueError as error:
         raise ExportError(str(error)) from None
+    if out.exists() and not out.is_dir():
+        raise ExportError(f"{out} is a file; give a folder for the networks' files")
     generator = model.generator if model.free is None else blending.blended(model.free, model.generator, likeness)
     parts = _parts(model, generator, seed)
     facts = _facts(model, precision, likeness)

@@ -8,7 +8,7 @@ import functools
 import sys
 from pathlib import Path
 
-from stargan.cli.parsing import CommandError, whole
+from stargan.cli.parsing import CommandError, existing_file, whole
 
 HELP = "find the faces of pictures, or check how well they are found"
 
@@ -18,6 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", metavar="FOLDER", help="photographs with one known face each; needs --landmarks")
     parser.add_argument(
         "--landmarks",
+        type=existing_file,
         metavar="FILE",
         help="npz with their `names` (without extension) and `points`; manifest-*.csv beside landmarks-*.npz has yaw and groups",
     )
@@ -61,7 +62,7 @@ def _check(options: argparse.Namespace) -> int:
 
     from stargan.faces import check
 
-    photographs = check.known(Path(options.check), Path(options.landmarks), options.most)
+    photographs = check.known(Path(options.check), options.landmarks, options.most)
     progress = functools.partial(tqdm, unit="photo", mininterval=1, dynamic_ncols=True, leave=False)
     for row in check.rows(photographs, progress=progress):
         print(row, flush=True)

@@ -59,7 +59,12 @@ def missing(path: Path) -> str:
     """Why there is no file of that name."""
     if path.is_dir():
         return f"{path} is a folder; give the file in it"
-    return f"there is no model file {path}" + " (a pattern that nothing fits)" * bool(re.search(r"[*?\[]", str(path)))
+    return f"there is no model file {path}{unfilled(path)}"
+
+
+def unfilled(name: object) -> str:
+    """What to add to a sentence that there is no file of that name, where it is a pattern that the shell has left as it is."""
+    return " (a pattern that nothing fits)" if re.search(r"[*?\[]", str(name)) else ""
 
 
 def _head(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from stargan.files.kinds import unfilled
 from stargan.media import hdr
 from stargan.media.video import VideoError
 
@@ -121,7 +122,9 @@ def opened(path: Path | str, most_seconds: float | None = None) -> Clip:
             width, height = _shape(first, stream)
             return Clip(path, width, height, fps, max(1, round(seconds * fps)), bool(file.streams.audio), begins)
     except FileNotFoundError:
-        raise VideoError(f"there is no file {path}") from None
+        raise VideoError(f"there is no file {path}{unfilled(path)}") from None
+    except IsADirectoryError:
+        raise VideoError(f"{path.name} is a folder; give a clip in it") from None
     except (av.FFmpegError, OSError) as error:
         why = error.strerror or error
         raise VideoError(

@@ -15,6 +15,7 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
+from stargan.files.kinds import unfilled
 from stargan.media import deep, hdr, spaces
 
 pillow_heif.register_heif_opener()
@@ -122,7 +123,7 @@ def read(source: str | Path | bytes | BinaryIO | Image.Image, most: int | None =
     try:
         image = Image.open(file, formats=FORMATS)
     except FileNotFoundError:
-        raise ImageError(f"there is no file {source!s}") from None
+        raise ImageError(f"there is no file {source!s}{unfilled(source)}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first") from None
     except IsADirectoryError:

@@ -14,7 +14,7 @@ from stargan.fan import FAN
 from stargan.files import checkpoint, places, published
 from stargan.files.checkpoint import CheckpointError
 from stargan.files.download import Progress, ZooError, download
-from stargan.files.kinds import is_checkpoint
+from stargan.files.kinds import is_checkpoint, unfilled
 from stargan.model import Model
 
 HUB_FILE = "model.safetensors"  # of a repository there, where no other is named
@@ -185,8 +185,7 @@ def _file(name: str, models: Collection[str]) -> Path:
     if os.path.isdir(name):
         raise ZooError(f"{name} is a folder; give the file of a model in it, such as {os.path.join(name, 'model.safetensors')}")
     names = ", ".join([*models, *PUBLISHED])
-    pattern = " (a pattern that nothing fits)" if re.search(r"[*?\[]", name) else ""
-    raise ZooError(f"there is no model {name!r}{pattern}; give a model file, hf:user/name on the Hub, or one of {names}")
+    raise ZooError(f"there is no model {name!r}{unfilled(name)}; give a model file, hf:user/name on the Hub, or one of {names}")
 
 
 def _fan(path: Path) -> FAN:

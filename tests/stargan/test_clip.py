@@ -142,6 +142,10 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, talking: Path) -> None:
         clips.opened(tmp_path / "notes.mp4")
     with pytest.raises(VideoError, match="there is no file"):
         clips.opened(tmp_path / "none.mp4")
+    with pytest.raises(VideoError, match=r"there is no file .*\*\.mp4 \(a pattern that nothing fits\)"):
+        clips.opened(tmp_path / "*.mp4")
+    with pytest.raises(VideoError, match=f"{tmp_path.name} is a folder; give a clip in it"):
+        clips.opened(tmp_path)
     with pytest.raises(VideoError, match="is 1 seconds long, and at most 0 are taken here"):
         clips.opened(talking, 0.1)
     with av.open(tmp_path / "sound.mp4", "w") as file:

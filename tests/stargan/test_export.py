@@ -109,6 +109,12 @@ def test_likeness_is_baked_in(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "onnx").write_text("mine")
+    with pytest.raises(export.ExportError, match="onnx is a file; give a folder"):
+        export.export(model(), tmp_path / "onnx")
+
+
 def test_likeness_is_refused_where_there_is_no_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint.save(model(0.0), tmp_path / "m.safetensors")
     assert main(["export", str(tmp_path / "m.safetensors"), "--onnx", str(tmp_path / "out"), "--likeness", "0.3"]) == 2

@@ -55,6 +55,8 @@ def model_file(path: Path) -> Path:
 def check_writable(folder: Path) -> None:
     """CommandError where nothing can be written to a folder, or where it would have to be made."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise CommandError(f"--out is {folder}, but {place} is a file; name a folder")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stargan.cli.arguments import add_model, load_model
 from stargan.cli.parsing import existing_file
-from train.cli.arguments import add_data, add_seed
+from train.cli.arguments import add_data, add_seed, check_writable
 
 HELP = "make the pictures of a model's card"
 
@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from train.judge import card, photographs
 
+    check_writable(options.out)
     model = load_model(options)
     photos = photographs.read(options.photos, model) if options.photos else None
     for path in card.make(model, options.data, options.out, options.photo, photos, options.log, options.seed):

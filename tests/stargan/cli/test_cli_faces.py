@@ -67,6 +67,13 @@ def test_faces_are_listed_by_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert black.startswith("black.png: 0 faces; no face was found; use a picture that shows a face")
 
 
+@pytest.mark.parametrize("landmarks,sentence", [("none.npz", "there is no file none.npz"), (".", ". is a folder; give a file")])
+def test_landmarks_are_a_file(landmarks: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["faces", "--check", ".", "--landmarks", landmarks])
+    assert f"argument --landmarks: {sentence}" in capsys.readouterr().err
+
+
 def test_a_face_is_chosen_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert translate("--seed", "1", "--face", "2", "--paste", out="second.png") == 0
     second = changed("second.png")

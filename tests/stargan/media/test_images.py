@@ -288,6 +288,8 @@ def test_broken_and_missing_files_are_refused(tmp_path: Path) -> None:
             images.read(encoded(portrait(4, 128), format)[:400])
     with pytest.raises(ImageError, match="there is no file"):
         images.read(tmp_path / "none.png")
+    with pytest.raises(ImageError, match=r"there is no file \*\.png \(a pattern that nothing fits\)"):
+        images.read("*.png")
 
 
 def test_size_limits(monkeypatch: pytest.MonkeyPatch) -> None:
