@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 
 from stargan.files import checkpoint
 from stargan.model import Model
-from stargan.networks import Discriminator
+from stargan.networks import IMAGE_SIZES, Discriminator, ModelConfig
 from train import data
 from train.config import ConfigError, TrainConfig
 from train.step import growth
@@ -26,16 +26,18 @@ def check_shape(config: TrainConfig, model: Model) -> None:
     wanted, found = config.model, model.config
     if growth.can_grow(found, wanted):
         return
-    differing = [
-        f.name for f in dataclasses.fields(wanted) if f.name not in FREE and getattr(wanted, f.name) != getattr(found, f.name)
-    ]
-    if differing:
-        changes = " ".join(f"--set {k}={getattr(found, k)}" for k in differing)
-        grown = f"--set image_size={2 * found.image_size} --set base_channels={found.base_channels // 2}"
-        raise ConfigError(
-            f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}; or, to grow "
-            f"it to twice its side, change only these: {grown}"
-        )
+    if changes := _changes(wanted, found):
+        sentence = f"{model.name or 'the model'} to start from has another shape than this run; make them alike: {changes}"
+        if 2 * found.image_size <= max(IMAGE_SIZES) and found.base_channels > 1:
+            twice = dataclasses.replace(found, image_size=2 * found.image_size, base_channels=found.base_channels // 2)
+            sentence += f"; or, to grow it to twice its side: {_changes(wanted, twice, growth.OWN)}"
+        raise ConfigError(sentence)
+
+
+def _changes(wanted: ModelConfig, found: ModelConfig, free: Collection[str] = ()) -> str:
+    """What to add to a command so that the run has that shape, but for FREE and these settings."""
+    names = [f.name for f in dataclasses.fields(wanted) if f.name not in {*FREE, *free}]
+    return " ".join(f"--set {name}={getattr(found, name)}" for name in names if getattr(wanted, name) != getattr(found, name))
 
 
 def begin(state: State, model: Model, discriminator: Path | None, pictures: data.Pictures) -> str:

@@ -26,6 +26,7 @@ from stargan.networks import Discriminator, Generator, ModelConfig
 from stargan.precision import autocast
 from train import data
 
+OWN = ("last_shortcut", "subsampled_chroma")  # of a configuration: what a grown model decides for itself
 BATCH = 4
 ENCODER_STEPS, DECODER_STEPS = 300, 200
 RATE = 2e-3  # of the new blocks
@@ -34,9 +35,7 @@ SEEN = 16  # batches that the choice of features is made on
 
 def can_grow(small: ModelConfig, large: ModelConfig) -> bool:
     """Whether a model of one shape can be made from one of the other: twice the side, half the first width, all else the same."""
-    outer = {
-        name: getattr(large, name) for name in ("image_size", "base_channels", "domains", "last_shortcut", "subsampled_chroma")
-    }
+    outer = {name: getattr(large, name) for name in ("image_size", "base_channels", "domains", *OWN)}
     twice = large.image_size == 2 * small.image_size and 2 * large.base_channels == small.base_channels
     return twice and dataclasses.replace(small, **outer) == large
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from stargan.model import build
 from stargan.networks import ModelConfig
 from train import config, data
 from train.config import ConfigError
-from train.run import loop, records
+from train.run import loop, records, start
 from train.run.start import begin
 from train.step import growth, losses
 from train.step.batch import sample_batch
@@ -220,8 +221,15 @@ def test_what_does_not_fit_is_said(folder: Path, changes: dict[str, object], mes
 def test_a_model_that_cannot_grow_says_what_to_set(folder: Path) -> None:
     path = folder.parent / "small.safetensors"
     checkpoint.save(build(ModelConfig(image_size=64, domains=("cold",), base_channels=4, max_channels=8, w_hpf=0.0)), path)
-    with pytest.raises(ConfigError, match=r"it to twice its side, change only these: --set image_size=128 --set base_channels=2"):
+    with pytest.raises(ConfigError, match=r"it to twice its side: --set image_size=128 --set base_channels=2"):
         loop.fit(settings(folder, init_from=str(path), image_size=256))
+    with pytest.raises(ConfigError) as refused:
+        loop.fit(settings(folder, init_from=str(path), image_size=256, max_channels=32, style_dim=48))
+    for advice in str(refused.value).split(";")[1:]:
+        said = dict(pair.split("=") for pair in advice.partition("--set ")[2].split(" --set "))
+        assert {"max_channels", "style_dim"} < set(said)
+        run = settings(folder, image_size=256, max_channels=32, style_dim=48)
+        start.check_shape(dataclasses.replace(run, **{name: int(said[name]) for name in said}), checkpoint.load(path))
 
 
 @pytest.mark.slow
