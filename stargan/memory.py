@@ -61,3 +61,35 @@ def enough_memory(advice: str) -> Iterator[None]:
             torch.cuda.empty_cache()
         where = "the GPU has" if gpu else "this machine has"
         raise NotEnoughMemory(f"{where} not enough memory for this; {advice}") from None
+
+
+@contextlib.contextmanager
+def refused_beyond_what_is_free() -> Iterator[None]:
+    """Has Linux refuse what the block asks for beyond the main memory that is free as it begins, which `enough_memory` hears of:
+    otherwise it grants all, and kills the process once that is used."""
+    try:
+        import resource
+
+        free = _kilobytes("/proc/meminfo", "MemAvailable") + _kilobytes("/proc/meminfo", "SwapFree")
+        most = (_kilobytes("/proc/self/status", "VmData") + free) * 2**10
+        before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    except (ImportError, OSError, ValueError):
+        yield  # another system
+        return
+    if min(limit for limit in (most, before, hard) if limit != resource.RLIM_INFINITY) < most:
+        yield  # it is held shorter already
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def _kilobytes(path: str, name: str) -> int:
+    """What a table of the system's says under a name; ValueError where it does not."""
+    with open(path, encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    raise ValueError(f"{path} has no {name}")

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from stargan.memory import most_used
+from stargan.memory import NotEnoughMemory, enough_memory, most_used, refused_beyond_what_is_free
 
 PROGRAM = """
 import resource, time
@@ -44,3 +45,16 @@ def test_the_most_that_was_used_is_in_gib(monkeypatch: pytest.MonkeyPatch) -> No
         assert most_used() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, rel=0.1)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert math.isnan(most_used())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="as Linux counts memory")
+def test_what_is_beyond_the_free_memory_is_refused_instead_of_granted() -> None:
+    import resource
+
+    with open("/proc/meminfo") as file:
+        free = 1024 * sum(int(line.split()[1]) for line in file if line.startswith(("MemAvailable:", "SwapFree:")))
+    held, before = [], resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(NotEnoughMemory, match="for this; set less"), enough_memory("set less"), refused_beyond_what_is_free():
+        for _ in range(6):
+            held.append(torch.empty(free // 4, dtype=torch.uint8))  # which nothing is written to, so that no memory is used
+    assert 2 <= len(held) <= 4 and resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -20,7 +20,7 @@ from stargan import zoo
 from stargan.faces.landmarks import load_fan68
 from stargan.files import checkpoint, whole
 from stargan.files.checkpoint import CheckpointError
-from stargan.memory import enough_memory
+from stargan.memory import enough_memory, refused_beyond_what_is_free
 from stargan.model import Model
 from train import data
 from train.config import ConfigError, TrainConfig, TrainingError
@@ -104,6 +104,8 @@ def fit(
                     tqdm.write(f"{folder}: nothing is left to do of {config.iterations} iterations; set more, to train on")
             # Before that there is nothing to save, and growing a model takes minutes.
             stack.enter_context(stopped_by_signals(stop))
+            if state.device.type == "cpu":
+                stack.enter_context(refused_beyond_what_is_free())
             with enough_memory(
                 f"set batch lower than {config.batch}, accumulate higher than {config.accumulate} (the batch in more parts), or "
                 f"image_size lower than {config.image_size}, and call fit again: it continues from the last checkpoint"
