@@ -27,6 +27,17 @@ def test_the_first_look_shows_the_picture(phone: Any) -> None:
     assert stage["y"] < sliders["y"], "a thumb on the slider would cover it"
 
 
+def test_on_its_side_the_sliders_are_beside_the_picture(phone: Any) -> None:
+    phone.set_viewport_size({"width": 740, "height": 375})
+    phone.evaluate("document.querySelector('#translate').scrollIntoView()")
+    phone.wait_for_function("document.querySelector('#result img').offsetHeight >= 256")
+    stage, slider = (phone.locator(place).bounding_box() for place in ("#result .viewer", "#position"))
+    assert stage["x"] + stage["width"] <= slider["x"] and stage["y"] >= 0
+    assert max(box["y"] + box["height"] for box in (stage, slider)) < 375, "not on one screen"
+    assert slider["width"] > 250
+    phone.set_viewport_size({"width": 375, "height": 740})
+
+
 def drag(page: Any, box: dict[str, float], start: tuple[float, float], end: tuple[float, float]) -> None:
     """A finger over a box, from one place to another, as shares of its sides."""
     session = page.context.new_cdp_session(page)
