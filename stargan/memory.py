@@ -67,29 +67,19 @@ def enough_memory(advice: str) -> Iterator[None]:
 def refused_beyond_what_is_free() -> Iterator[None]:
     """Has Linux refuse what the block asks for beyond the main memory that is free as it begins, which `enough_memory` hears of:
     otherwise it grants all, and kills the process once that is used."""
-    try:
-        import resource
-
-        free = _kilobytes("/proc/meminfo", "MemAvailable") + _kilobytes("/proc/meminfo", "SwapFree")
-        most = (_kilobytes("/proc/self/status", "VmData") + free) * 2**10
-        before, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    except (ImportError, OSError, ValueError):
-        yield  # another system
+    if sys.platform != "linux":
+        yield
         return
-    if min(limit for limit in (most, before, hard) if limit != resource.RLIM_INFINITY) < most:
+    import psutil
+
+    process = psutil.Process()
+    most = process.memory_info().data + psutil.virtual_memory().available + psutil.swap_memory().free
+    before, hard = process.rlimit(psutil.RLIMIT_DATA)
+    if any(limit != psutil.RLIM_INFINITY and limit < most for limit in (before, hard)):
         yield  # it is held shorter already
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    process.rlimit(psutil.RLIMIT_DATA, (most, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
-
-
-def _kilobytes(path: str, name: str) -> int:
-    """What a table of the system's says under a name; ValueError where it does not."""
-    with open(path, encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-    raise ValueError(f"{path} has no {name}")
+        process.rlimit(psutil.RLIMIT_DATA, (before, hard))

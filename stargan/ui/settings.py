@@ -44,6 +44,7 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
         ("compile", "1", "compile for this processor in the background"),
         ("train", "", "offer training and downloads of models; by default only without a Space or public link"),
     )
+    # An empty variable is as none.
     for name, kind, default, text in options:
         variable = _variable(name)
         written = os.environ.get(variable) or default
@@ -70,7 +71,7 @@ def settings(flags: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _variable(name: str) -> str:
-    """The environment variable that stands for a flag; an empty one for none."""
+    """The environment variable that stands for a flag."""
     return "STARGAN_" + name.upper().replace("-", "_")
 
 

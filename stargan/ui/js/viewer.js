@@ -12,7 +12,7 @@ function fit() {
   if (!side) return;
   const beside = stage.dataset.mode === "beside" ? 2 : 1;
   const ratio = window.devicePixelRatio || 1;
-  const most = window.innerHeight <= 500 ? 0.72 : 0.64; // on a phone on its side, the sliders are beside it
+  const most = Number(getComputedStyle(stage).getPropertyValue("--most")); // of the screen's height
   const room = Math.min(element.clientWidth / beside, window.innerHeight * most) * ratio;
   const pixels = room >= side ? Math.floor(room / side) * side : room;
   stage.style.setProperty("--side", `${pixels / ratio}px`);
