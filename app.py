@@ -9,12 +9,15 @@ import signal
 import sys
 from pathlib import Path
 
+from stargan import garbage
+
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  # where there is ZeroGPU, before anything touches CUDA
 
-from stargan import ui
-from stargan.memory import return_freed_memory
-from train import ui as train
+with garbage.none_of_it():
+    from stargan import ui
+    from stargan.memory import return_freed_memory
+    from train import ui as train
 
 return_freed_memory()
 # Where this is imported, the command line is somebody else's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from typing import Any
@@ -24,6 +25,7 @@ PAGES = {
 
 def pytest_configure(config: pytest.Config) -> None:
     if WORKER or not getattr(config.option, "numprocesses", None):
+        gc.disable()  # until all is read, of which nothing goes
         config.pluginmanager.import_plugin("shared")
     # In the order below instead of by the number of tests.
     if hasattr(config.option, "loadscopereorder"):

@@ -24,10 +24,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from unittest import mock
 
 LIBRARIES = ["torch", "torchvision", "stargan.ui", "train.ui", "train.run.loop", "train.cli.main", "torch._dynamo"]
 TESTS = str(Path(__file__).parent)
 NOTHING = Path(os.devnull)
+spawned = multiprocessing.util.spawnv_passfds
 
 
 class Process(Protocol):
@@ -94,12 +96,36 @@ class Forked:
 
 @functools.cache
 def server() -> Any:
-    """What forks, running: a process of these tests has one. Whoever is still there at their end is killed, and not waited for."""
+    """What forks, running: a process of these tests has one, which is itself forked from it, before there are threads. Whoever is
+    still there at their end is killed, and not waited for."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIBRARIES)
-    multiprocessing.forkserver.ensure_running()
+    context.set_forkserver_preload([])
+    with mock.patch.object(multiprocessing.util, "spawnv_passfds", _begin):
+        multiprocessing.forkserver.ensure_running()
     atexit.register(_kill_all)
     return context
+
+
+def _begin(executable: bytes, arguments: Sequence[str], files: Sequence[int]) -> int:
+    """As `multiprocessing.util.spawnv_passfds`, but what forks goes on from here instead of reading everything again."""
+    if "forkserver" not in arguments[-1]:
+        return spawned(executable, arguments, files)
+    if process := os.fork():
+        return process
+    try:
+        atexit._clear()
+        atexit.register(multiprocessing.util._exit_function)
+        multiprocessing.forkserver._forkserver.__init__()  # type: ignore[misc]  # whoever forked holds its lock
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for file in map(int, os.listdir("/dev/fd")):
+            if file not in (*files, *range(3)):
+                with contextlib.suppress(OSError):  # the list's own
+                    os.dup2(nothing, file)
+        exec(arguments[-1], {})
+    finally:
+        os._exit(0)
 
 
 def _kill_all() -> None:
@@ -143,6 +169,7 @@ def ran(
 
 def _run(arguments: list[str], cwd: str, environment: dict[str, str], outputs: list[str], anew: list[str]) -> None:
     gc.freeze()  # what is there is not looked through again and again
+    gc.enable()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

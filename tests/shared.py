@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,19 @@ import torch
 from fileserver import DATA, FileServer
 from material import SmallNet, portrait
 
+from tests import processes
 from train.memory import keep_freed_memory
 
 keep_freed_memory()
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """All that the tests need is read."""
+    processes.server()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
