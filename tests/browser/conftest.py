@@ -23,7 +23,7 @@ from tests.processes import forked
 os.environ.setdefault("STARGAN_THREADS", "1")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def animals() -> Iterator[str]:
     """The name of a small second model, of other domains and without masks, as training here would leave one behind."""
     name = f"animals-{os.getpid()}"
@@ -34,7 +34,7 @@ def animals() -> Iterator[str]:
     shutil.rmtree(places.runs() / name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Names are as people give them; a file's address on the page writes this one otherwise.
     path = tmp_path_factory.mktemp("portrait") / "Grüße & 顔 (1), 50% + #2.jpg"
@@ -42,7 +42,7 @@ def portrait_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page, with training allowed."""
     folder = tmp_path_factory.mktemp("app")
@@ -51,7 +51,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """A page without training, as it is open to others."""
     folder = tmp_path_factory.mktemp("open")
@@ -63,7 +63,7 @@ def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         assert not files(folder / "kept"), "uploads and results outlive the page"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """A Chromium; where there is none, a skip, or a failure under REQUIRE_BROWSER=1."""
     from playwright.sync_api import Error, sync_playwright
@@ -79,7 +79,7 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Chromium with a camera."""
     found = with_camera(browser.browser_type, tmp_path_factory.mktemp("camera"))
@@ -87,14 +87,14 @@ def camera(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def regular(browser: Any, address: str) -> Iterator[Any]:
     """A visitor who comes again and again, and whose browser has the page's programs: a second to open it instead of three."""
     with returning(browser, address) as context:
         yield context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guest(browser: Any, open_page: Open) -> Iterator[Any]:
     """Such a visitor of the page that is open to others."""
     with returning(browser, open_page.url) as context:
