@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+from collections import Counter
 from typing import Any
 
 # Read when the library of threads is loaded, here and in what the tests start: threads that wait do not spin.
@@ -33,13 +34,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser is slow. These tests come first, then files with other slow ones, so that no process is left with a
-    long one in the end."""
+    """Whatever needs a browser is slow. These tests come first, then files with other slow ones, then those with many tests, so
+    that no process is left with a long one in the end."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: ("browser" not in item.path.parts, of_the_page(item.path.name), item.path not in slow))
+    many = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[bool, int, bool, int]:
+        early = "browser" in item.path.parts, item.path in slow
+        return not early[0], of_the_page(item.path.name), not early[1], 0 if any(early) else -many[item.path]
+
+    items.sort(key=turn)
 
 
 def of_the_page(name: str) -> int:

@@ -96,20 +96,24 @@ class Forked:
 
 @functools.cache
 def server() -> Any:
-    """What forks, running: a process of these tests has one, which is itself forked from it, before there are threads. Whoever is
-    still there at their end is killed, and not waited for."""
-    for library in LIBRARIES:
-        importlib.import_module(library)
+    """What forks, running: a process of these tests has one. Whoever is still there at their end is killed, and not waited for."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([])
-    with mock.patch.object(multiprocessing.util, "spawnv_passfds", _begin):
-        multiprocessing.forkserver.ensure_running()
+    context.set_forkserver_preload(LIBRARIES)
+    multiprocessing.forkserver.ensure_running()
     atexit.register(_kill_all)
     return context
 
 
+def fork_from_here() -> None:
+    """Has what forks be forked itself, from this process, which has no threads yet, instead of reading everything again."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    with mock.patch.object(multiprocessing.util, "spawnv_passfds", _begin):
+        server()
+
+
 def _begin(executable: bytes, arguments: Sequence[str], files: Sequence[int]) -> int:
-    """As `multiprocessing.util.spawnv_passfds`, but what forks goes on from here instead of reading everything again."""
+    """As `multiprocessing.util.spawnv_passfds`, but what forks goes on from here."""
     if "forkserver" not in arguments[-1]:
         return spawned(executable, arguments, files)
     if process := os.fork():

@@ -24,8 +24,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: on
 
 def pytest_collection_finish() -> None:
     """All that the tests need is read."""
-    processes.server()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a process with few tests need not read more than these do
+        processes.fork_from_here()
     gc.freeze()
+    gc.set_threshold(10_000, *gc.get_threshold()[1:])  # hundreds of networks are made and let go
     gc.enable()
 
 
