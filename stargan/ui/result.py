@@ -12,6 +12,7 @@ from PIL import Image
 
 from stargan.ui.folder import Folder
 from stargan.ui.pictures import JS, address
+from stargan.ui.scene import Scene
 
 MOST_KEPT = 200  # pictures of a session
 HTML = """
@@ -33,9 +34,10 @@ HTML = """
 
 @dataclass
 class Session:
-    """What a visitor has made: files, by the names that they get in a zip."""
+    """What a visitor has made: files, by the names that they get in a zip. brought_back: of what the reconstruction is."""
 
     made: dict[str, Path] = field(default_factory=dict)
+    brought_back: Scene | None = None
 
     @property
     def there(self) -> dict[str, Path]:

@@ -185,7 +185,7 @@ class Translate:
         before(result.as_source.click, self.use_as_source, inputs_kwargs=inputs, outputs=source, **once)
         style = [*self.corners[0].shown, self.position, self.square, self.strength]
         before(result.as_style.click, self.use_as_style, inputs_kwargs=inputs, outputs=style, **once)
-        before(self.back.click, self.reconstruct, inputs_kwargs={"home": self.home, **inputs}, outputs=self.again, **once)
+        before(self.back.click, self.reconstruct, inputs_kwargs={"home": self.home, **taken}, outputs=self.again, **once)
         page.load(self.restore, None, self.restored, **quiet())
 
     @property
@@ -242,7 +242,8 @@ class Translate:
             over = self.work.overlay(scene)
             text = styles.to_json(made.style, studio.model, scene.domain)
             picture = f'<img src="{address(over)}" alt="What of the face is kept, in orange">' if over is not None else ""
-            return session, scene.query(studio), text, picture, None
+            # Whoever is quick has asked for the reconstruction of this one already.
+            return session, scene.query(studio), text, picture, gr.skip() if session.brought_back == scene else None
         except ValueError:
             return session, "", "", "", None  # the status says why
 
@@ -286,11 +287,12 @@ class Translate:
         except ValueError as error:
             raise refusal(error) from None
 
-    def reconstruct(self, home: str, **values: Any) -> Image.Image:
-        scene = self.read(values)
+    def reconstruct(self, session: Session, home: str, **values: Any) -> Image.Image:
+        scene = session.brought_back = self.read(values)
         try:
             return self.work.reconstruct(scene, self.work.picture(scene).image, home)
         except ValueError as error:
+            session.brought_back = None
             raise refusal(error) from None
 
     def change_model(self, model: str, wished: bool, *domains: str) -> Any:

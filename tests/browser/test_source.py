@@ -132,6 +132,18 @@ def test_nothing_of_either_person_stays_after_a_refused_picture(page: Any, portr
     assert not page.locator(made[2]).count()
 
 
+def test_a_reconstruction_that_is_asked_for_at_once_stays(page: Any, portrait_file: Path) -> None:
+    after(page, lambda: upload(page, portrait_file))
+    page.get_by_role("button", name="Back to the source").click()
+    page.locator("#position input[type=range]").fill("0.3")
+    page.get_by_role("button", name="Reconstruct").click()
+    page.locator("#again img[src]").first.wait_for(state="attached")
+    settled(page)
+    assert page.locator("#again img[src]").count()
+    after(page, lambda: page.locator("#position input[type=range]").fill("0.6"))
+    page.locator("#again img[src]").first.wait_for(state="detached")
+
+
 def test_alignment_stands_off_where_the_model_knows_no_faces(page: Any, animals: str, tmp_path: Path) -> None:
     settled(page)
     switch = page.get_by_label("Align the face")
