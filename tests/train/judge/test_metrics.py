@@ -23,7 +23,7 @@ from train.__main__ import main
 from train.judge import classifier, distances, evaluate, table, translations
 from train.run import loop
 
-EPOCHS = 30  # after which the classifier knows the two colours
+EPOCHS = 20  # after which the classifier knows the two colours
 
 
 def tiny(**changes: object) -> checkpoint.Model:
