@@ -9,10 +9,15 @@ import signal
 import sys
 from pathlib import Path
 
-from stargan import garbage
+from stargan import garbage, settings
 
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  # where there is ZeroGPU, before anything touches CUDA
+
+# Where this is imported, the command line is somebody else's.
+arguments = settings.read(None if __name__ == "__main__" else [])
+if __name__ == "__main__":
+    settings.check_address(arguments)
 
 with garbage.none_of_it():
     from stargan import ui
@@ -20,10 +25,6 @@ with garbage.none_of_it():
     from train import ui as train
 
 return_freed_memory()
-# Where this is imported, the command line is somebody else's.
-arguments = ui.settings(None if __name__ == "__main__" else [])
-if __name__ == "__main__":
-    ui.check_address(arguments)
 training = Path(arguments.data) if arguments.train else None
 demo = ui.build(
     arguments.model,
@@ -55,4 +56,4 @@ if __name__ == "__main__":
     except OSError as error:
         # What Gradio raises where no port is free, with advice for programmers, or an address is not this machine's.
         why = "it is taken, or no address of this machine" if "empty port" in str(error) else str(error)
-        raise ui.cannot_listen(arguments, why) from None
+        raise settings.cannot_listen(arguments, why) from None

@@ -26,14 +26,13 @@ from stargan.ui.leaving import Sessions
 from stargan.ui.library import Library
 from stargan.ui.live import Live
 from stargan.ui.photograph import Photograph
-from stargan.ui.settings import cannot_listen, check_address, settings
 from stargan.ui.source import Source, examples
 from stargan.ui.translate import Translate
 from stargan.ui.way import Way
 from stargan.ui.words import sentence
 from stargan.ui.work import Work
 
-__all__ = ["CSS", "THEME", "build", "cannot_listen", "check_address", "guard", "settings", "unhurried"]
+__all__ = ["CSS", "THEME", "build", "guard", "unhurried"]
 
 HEADING = "# StarGAN v2\nA portrait in another domain and style: choose two, and drag between them."
 CSS = Path(__file__).with_name("style.css")
@@ -74,10 +73,10 @@ def build(
     live: float = 0,
     tabs: Mapping[str, Callable[[Library, gr.Tab], None]] | None = None,
 ) -> gr.Blocks:
-    """The page for the model of that name or file; where there is none, a page that says so. downloads: whether visitors may have
-    models fetched to this machine. keep: minutes after which uploads and results are deleted. live: seconds after which a camera
-    is stopped, 0 for never. tabs: further ones by their names, each built by a function inside its `gr.Tab`. The rest as in
-    `Studio`."""
+    """The page for the model of that name or file, empty for the bundled one; where there is none, a page that says so. downloads:
+    whether visitors may have models fetched to this machine. keep: minutes after which uploads and results are deleted. live:
+    seconds after which a camera is stopped, 0 for never. tabs: further ones by their names, each built by a function inside its
+    `gr.Tab`. The rest as in `Studio`."""
     seconds = max(1, round(60 * keep))
     folder = Folder(seconds)
     # After every event, Gradio would sum up its records of the last 10,000, for a page that is not there.
@@ -85,7 +84,7 @@ def build(
     with gr.Blocks(title="StarGAN v2", analytics_enabled=False, delete_cache=(seconds, seconds)) as demo:
         heading = gr.Markdown(HEADING, elem_id="heading", render=False)
         try:
-            library = Library(model, threads, compiled)
+            library = Library(model or zoo.DEFAULT, threads, compiled)
         except (zoo.ZooError, CheckpointError) as error:
             heading.render()
             gr.Markdown(f"**No model could be loaded:** {sentence(error)}", elem_id="no-model")

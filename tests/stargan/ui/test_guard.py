@@ -14,7 +14,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stargan.ui import guard, settings
+from stargan import settings
+from stargan.ui import guard
 
 LOCAL = "http://127.0.0.1:7860"
 
@@ -37,7 +38,7 @@ def client(*flags: str, url: str = LOCAL) -> TestClient:
         await socket.close()
 
     routes = [Route("/", done, methods=["GET", "POST", "OPTIONS"]), WebSocketRoute("/talk", talk)]
-    return TestClient(Starlette(routes=routes, middleware=guard(settings(flags))), base_url=url)
+    return TestClient(Starlette(routes=routes, middleware=guard(settings.read(flags))), base_url=url)
 
 
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "text/plain"])
@@ -45,20 +46,20 @@ def test_pages_alone_begin_with_what_lets_a_browser_rest(kind: str) -> None:
     async def page(request: object) -> Response:
         return Response("<html><head><title>é</title></head></html>", media_type=kind)
 
-    browser = TestClient(Starlette(routes=[Route("/", page)], middleware=guard(settings([]))), base_url=LOCAL)
+    browser = TestClient(Starlette(routes=[Route("/", page)], middleware=guard(settings.read([]))), base_url=LOCAL)
     answer = browser.get("/", headers={"accept-encoding": "identity"})
     assert len(answer.content) == int(answer.headers["content-length"]) and answer.text.endswith("<title>é</title></head></html>")
     assert ("<head><script>" in answer.text and "performance" in answer.text) == kind.startswith("text/html")
 
 
 def test_the_page_is_for_this_machine() -> None:
-    assert settings([]).host == "127.0.0.1" and not settings([]).share
+    assert settings.read([]).host == "127.0.0.1" and not settings.read([]).share
 
 
 def test_a_port_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for port in ("65536", "-1"):
         with pytest.raises(SystemExit):
-            settings([f"--port={port}"])
+            settings.read([f"--port={port}"])
         assert f"--port is {port}; it has to be from 1 to 65535" in capsys.readouterr().err
 
 
@@ -79,7 +80,7 @@ def test_a_port_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None
 )
 def test_a_page_that_could_not_run_is_refused_at_once(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        settings(flags)
+        settings.read(flags)
     assert words in capsys.readouterr().err
 
 
@@ -89,25 +90,25 @@ def test_a_switch_in_the_environment_is_taken_as_it_is_meant(
     for name in ("share", "compile", "train"):
         for written, meant in (("1", True), ("true", True), ("Yes", True), ("0", False), ("no", False), ("FALSE", False)):
             monkeypatch.setenv(f"STARGAN_{name.upper()}", written)
-            assert getattr(settings([]), name) is meant
+            assert getattr(settings.read([]), name) is meant
         monkeypatch.setenv(f"STARGAN_{name.upper()}", "")
-        assert getattr(settings([]), name) is (name != "share"), "as if it were not there"
+        assert getattr(settings.read([]), name) is (name != "share"), "as if it were not there"
         monkeypatch.setenv(f"STARGAN_{name.upper()}", "maybe")
         with pytest.raises(SystemExit):
-            settings([])
+            settings.read([])
         assert f"STARGAN_{name.upper()} is 'maybe'; it has to be 1 or 0" in capsys.readouterr().err
         monkeypatch.delenv(f"STARGAN_{name.upper()}")
     monkeypatch.setenv("STARGAN_PORT", "")
-    assert settings([]).port == 0
+    assert settings.read([]).port == 0
 
 
 def test_training_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings([]).train
-    assert not settings(["--share"]).train and not settings(["--no-train"]).train
+    assert settings.read([]).train
+    assert not settings.read(["--share"]).train and not settings.read(["--no-train"]).train
     monkeypatch.setenv("SPACE_ID", "user/name")
-    assert not settings([]).train
+    assert not settings.read([]).train
     monkeypatch.setenv("STARGAN_TRAIN", "1")
-    assert settings([]).train and settings(["--share"]).train
+    assert settings.read([]).train and settings.read(["--share"]).train
 
 
 @pytest.mark.parametrize("url", [LOCAL, "http://localhost:7860", "http://[::1]:7860", "http://LOCALHOST:7860"])
@@ -189,7 +190,7 @@ def test_who_leaves_in_the_middle_of_an_upload_is_no_error() -> None:
     async def upload(request: Request) -> Response:
         return Response(await request.body())
 
-    page = Starlette(routes=[Route("/", upload, methods=["POST"])], middleware=guard(settings([])))
+    page = Starlette(routes=[Route("/", upload, methods=["POST"])], middleware=guard(settings.read([])))
     came = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
     headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data")]
     scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}

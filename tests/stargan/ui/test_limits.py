@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from stargan import settings
 from stargan.media import clips, video
-from stargan.ui import own, settings
+from stargan.ui import own
 from stargan.ui.footage import MOST_SECONDS
 from stargan.ui.grid import MOST, Order, painter
 from stargan.ui.live import MOST as MOST_CAMERAS
@@ -26,7 +27,7 @@ from stargan.ui.way import LONGEST, film, further
 
 def test_so_many_calls_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STARGAN_MAX_QUEUE", raising=False)
-    assert settings([]).max_queue == 64 and settings(["--max-queue", "3"]).max_queue == 3
+    assert settings.read([]).max_queue == 64 and settings.read(["--max-queue", "3"]).max_queue == 3
 
 
 ROWS = [[SourceChoice("a")] * (MOST + 1), []]
@@ -71,9 +72,9 @@ def test_no_more_is_taken_of_what_is_too_large(tmp_path: Path, monkeypatch: pyte
 def test_a_camera_on_a_space_is_stopped_after_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SPACE_ID", "STARGAN_LIVE"):
         monkeypatch.delenv(name, raising=False)
-    assert (settings([]).live, MOST_CAMERAS) == (0, 6)
+    assert (settings.read([]).live, MOST_CAMERAS) == (0, 6)
     monkeypatch.setenv("SPACE_ID", "user/name")
-    assert settings([]).live == 120
+    assert settings.read([]).live == 120
 
 
 def test_no_more_paths_are_looked_up_than_a_page_names(tmp_path: Path) -> None:

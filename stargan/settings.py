@@ -1,4 +1,5 @@
-"""How the page is run: flags, each with its environment variable."""
+"""How the page is run: flags, each with its environment variable. Nothing heavy is read for them, so that what cannot be used is
+said at once."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from stargan import zoo
 from stargan.files import places
 
 SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -23,12 +23,12 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 
-def settings(flags: Sequence[str] | None) -> argparse.Namespace:
+def read(flags: Sequence[str] | None) -> argparse.Namespace:
     """What flags say, those of the command line where there are none given, and otherwise environment variables; SystemExit after a
     sentence on stderr for what cannot be used."""
     parser = argparse.ArgumentParser(description="StarGAN v2 in the browser. Every flag has an environment variable.")
     options: tuple[tuple[str, type, str, str], ...] = (
-        ("model", str, zoo.DEFAULT, "name or file of a model"),
+        ("model", str, "", "name or file of a model; empty: the bundled one"),
         ("host", str, "127.0.0.1", "address to listen on"),
         ("port", int, "0", "port to listen on; 0: 7860, or the next one that is free"),
         ("hosts", str, "", "further names under which the page is reached, such as a proxy's, with commas between them"),
