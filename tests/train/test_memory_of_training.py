@@ -24,10 +24,7 @@ print(os.getpid(), "hg" in heap.partition("VmFlags:")[2].partition(chr(10))[0].s
 """
 
 
-@pytest.mark.skipif(
-    not memory.LARGE_PAGES.is_file() or "[madvise]" not in memory.LARGE_PAGES.read_text(), reason="no pages of 2 MB for who asks"
-)
-@pytest.mark.skipif("glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""), reason="another C library")
+@pytest.mark.skipif(not memory.large_pages_are_offered(), reason="no pages of 2 MB for who asks, or another C library")
 def test_the_process_begins_anew_once_with_large_pages() -> None:
     environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.check=0"}
     command = [sys.executable, "-c", PROGRAM, "a", "b c"]
@@ -52,7 +49,8 @@ def test_it_stays_where_that_is_settled(
     if pages is not None:
         memory.LARGE_PAGES.write_text(pages)
     monkeypatch.setenv(memory.TUNABLES, tunables)
-    memory.use_large_pages()  # or this would be another process
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it began anew"))
+    memory.use_large_pages()
     assert os.environ[memory.TUNABLES] == tunables
 
 
@@ -73,5 +71,6 @@ def test_what_another_process_works_for_stays(monkeypatch: pytest.MonkeyPatch, t
     memory.LARGE_PAGES.write_text("always [madvise] never")
     monkeypatch.delenv(memory.TUNABLES, raising=False)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it began anew"))
     memory.use_large_pages()
     assert memory.TUNABLES not in os.environ
