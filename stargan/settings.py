@@ -81,7 +81,8 @@ def check_address(arguments: argparse.Namespace) -> None:
     try:
         socket.create_server((arguments.host, arguments.port), family=family).close()
     except OSError as error:
-        raise cannot_listen(arguments, error.strerror or str(error)) from None
+        # Python adds the address to what the system says.
+        raise cannot_listen(arguments, (error.strerror or str(error)).partition(" (while")[0]) from None
 
 
 def cannot_listen(arguments: argparse.Namespace, why: str) -> SystemExit:

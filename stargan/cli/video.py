@@ -141,9 +141,10 @@ def _clip(options: argparse.Namespace, out: Path) -> int:
             seen = clip.translate(translator, taken, out, torch.stack(styles), options.paste, encode, options.face, how, watch)
         finally:
             bar.refresh()
-    if early := taken.ended(int(bar.n) + 1):
+    read = int(bar.n) + 1
+    if early := taken.ended(read):
         print(early.strip(), file=sys.stderr)
-    print(f"a face in {seen} of about {taken.frames} frames, made in {time.perf_counter() - start:.2f} s, wrote {out}")
+    print(f"a face in {seen} of {read} frame{'' if read == 1 else 's'}, made in {time.perf_counter() - start:.2f} s, wrote {out}")
     return 0
 
 

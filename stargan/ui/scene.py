@@ -101,7 +101,10 @@ class Scene:
             _read(studio, query[name]) if name in query else corner for name, corner in zip(CORNERS, self.corners, strict=True)
         ]
         parts = {part: number(part, self.keep.parts.get(part, 1)) for part in PARTS}
-        keep = Keep(query.get("keep", "1") != "0", parts, number("likeness", self.keep.likeness))
+        masks = query.get("keep", "1")
+        if masks not in ("0", "1"):
+            raise LinkError(f"the link's keep is {masks!r}; it has to be 0 or 1")
+        keep = Keep(masks == "1", parts, number("likeness", self.keep.likeness))
         x, y, strength = number("x", self.x), number("y", self.y), number("strength", self.strength, 1.5)
         return replace(self, model=query.get("model", self.model), corners=tuple(corners), x=x, y=y, strength=strength, keep=keep)
 

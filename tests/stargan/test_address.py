@@ -15,7 +15,7 @@ from stargan.files.places import ROOT
 def test_an_address_that_cannot_be_listened_on_is_refused_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SystemExit, match=f"cannot listen on 127.0.0.1:{port} .*; choose another --port or --host"):
+        with pytest.raises(SystemExit, match=rf"cannot listen on 127.0.0.1:{port} \([^(]*\); choose another --port or --host$"):
             settings.check_address(settings.read(["--host", "127.0.0.1", "--port", str(port)]))
     settings.check_address(settings.read(["--host", "127.0.0.1", "--port", str(port)]))
     with pytest.raises(SystemExit, match="cannot listen on 192.0.2.1:7860"):  # an address for documentation, of no machine

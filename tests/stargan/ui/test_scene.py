@@ -51,3 +51,9 @@ def test_a_link_by_a_model_without_masks_says_nothing_of_them(studio: Studio) ->
 def test_a_style_without_a_number_is_no_style(studio: Studio) -> None:
     with pytest.raises(LinkError, match="the link's style is 'man'; it has to be a domain and a seed, such as man:7"):
         SCENE.linked(studio, {"a": "man"})
+
+
+def test_masks_are_on_or_off(studio: Studio) -> None:
+    assert [SCENE.linked(studio, {"keep": switch}).keep.masks for switch in "01"] == [False, True]
+    with pytest.raises(LinkError, match="the link's keep is 'no'; it has to be 0 or 1"):
+        SCENE.linked(studio, {"keep": "no"})
