@@ -12,6 +12,8 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # One test compiles: workers for that, of which each loads PyTorch, would take longer than it.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# And no trials of what the processor says that it can do, which take as long as a graph.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 import pytest
 
