@@ -22,7 +22,7 @@ WORKER = "PYTEST_XDIST_WORKER" in os.environ
 PAGES = {
     "a page": (),  # all others
     "a second page": ("test_boxes.py", "test_feel.py", "test_looks.py", "test_main_view.py", "test_train_tab.py"),
-    "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py"),
+    "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py", "test_without_trace.py"),
 }
 
 

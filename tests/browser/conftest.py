@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gauge import files
 from PIL import Image
-from served import MODEL, Open, anew, launched, returning, served, with_camera
+from served import MODEL, Brief, Open, after, anew, launched, opened, returning, served, upload, with_camera
 from skimage import data
 
 from stargan.files import checkpoint, places
@@ -77,6 +77,28 @@ def browser() -> Iterator[Any]:
             pytest.skip(str(error))
         yield found
         found.close()
+
+
+@pytest.fixture(scope="package")
+def brief(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brief]:
+    """A page on a Space that keeps for a minute and stops a camera after four seconds, just after something of everything was made
+    there."""
+    folder = tmp_path_factory.mktemp("brief")
+    kept = folder / "kept"
+    flags = "--no-compile", "--keep", "1", "--live", "4"
+    variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(kept), "SPACE_ID": "someone/space"}
+    with served(folder, *flags, start=forked, **variables) as (url, _):
+        before = len(files(kept))
+        page = opened(browser, url)
+        after(page, lambda: upload(page, portrait_file))
+        page.get_by_role("button", name="The way from A to B").click()
+        page.get_by_role("button", name="Make video").click()
+        page.locator("#movie video").wait_for(state="attached")
+        page.locator("#movie video").evaluate("video => { video.autoplay = false; video.pause() }")
+        yield Brief(page, url, kept, before)
+        page.context.close()
+    log = (folder / "log").read_text()
+    assert f"http://0.0.0.0:{url.rpartition(':')[2]}" in log and portrait_file.stem not in log, "what was uploaded is in the log"
 
 
 @pytest.fixture(scope="package")

@@ -54,6 +54,16 @@ class Open(NamedTuple):
     process: Process
 
 
+class Brief(NamedTuple):
+    """A page that keeps what it is given and makes for a minute: as a visitor has it open, who has something of everything; its
+    address, the folder of what it keeps, and how many files lay there before."""
+
+    page: Any
+    url: str
+    kept: Path
+    before: int
+
+
 @contextlib.contextmanager
 def served(folder: Path, *flags: str, start: Start = fresh, **variables: str) -> Iterator[tuple[str, Process]]:
     """The address and the process of app.py with the model that it opens with as a rule, these flags and environment variables;

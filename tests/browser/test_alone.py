@@ -1,4 +1,4 @@
-"""Pages with settings of their own: for how long they keep what they are given, behind a password, at a port that is taken."""
+"""Pages with settings of their own: on a Space, behind a password, at a port that is taken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +15,28 @@ import pytest
 from gauge import files
 from gradio_client import handle_file
 from PIL import Image
-from served import MODEL, PATIENCE, RESULT, SIDE, after, opened, program, served, source, upload, visitor
+from served import MODEL, PATIENCE, RESULT, SIDE, Brief, program, served, visitor
 from test_live import live
 
 from stargan.files import places
 from tests.processes import forked, ran
 
-Kept = tuple[Any, str, Path, int]
 # The page, saying at once what it says.
 BY_LINES = "import runpy, sys; sys.stdout.reconfigure(line_buffering=True); runpy.run_path('app.py', run_name='__main__')"
 
 
-@pytest.fixture(scope="module")
-def made(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    """A visitor's page on a Space that keeps for a minute and stops a camera after four seconds, just after something of
-    everything was made there; its address, the folder of what it keeps, and how many files lay there before."""
-    folder = tmp_path_factory.mktemp("alone")
-    kept = folder / "kept"
-    flags = ("--no-compile", "--keep", "1", "--live", "4")
-    variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(kept), "SPACE_ID": "someone/space"}
-    with served(folder, *flags, start=forked, **variables) as (url, _):
-        before = count(kept)
-        page = opened(browser, url)
-        after(page, lambda: upload(page, portrait_file))
-        page.get_by_role("button", name="The way from A to B").click()
-        page.get_by_role("button", name="Make video").click()
-        page.locator("#movie video").wait_for(state="attached")
-        page.locator("#movie video").evaluate("video => { video.autoplay = false; video.pause() }")
-        yield page, url, kept, before
-        page.context.close()
-    log = (folder / "log").read_text()
-    assert f"http://0.0.0.0:{url.rpartition(':')[2]}" in log and portrait_file.stem not in log, "what was uploaded is in the log"
+def test_uploads_and_results_are_kept_for_a_while(brief: Brief) -> None:
+    assert len(files(brief.kept)) > brief.before + 2
 
 
-def count(kept: Path) -> int:
-    return len(files(kept))
+def test_nobody_has_models_fetched_to_a_public_page(brief: Brief) -> None:
+    assert brief.page.get_by_role("button", name="Get another model").count() == 0
 
 
-def test_uploads_and_results_are_kept_for_a_while(made: Kept) -> None:
-    *_, kept, before = made
-    assert count(kept) > before + 2
-
-
-def test_nobody_has_models_fetched_to_a_public_page(made: Kept) -> None:
-    assert made[0].get_by_role("button", name="Get another model").count() == 0
-
-
-def test_a_result_is_handed_over_inside_another_sites_page(made: Kept, browser: Any) -> None:
+def test_a_result_is_handed_over_inside_another_sites_page(brief: Brief, browser: Any) -> None:
     page = visitor(browser).new_page()
-    page.goto(f"{made[1].replace('127.0.0.1', 'localhost')}/theme.css")  # another site to browsers
-    page.evaluate("page => { document.body.innerHTML = `<iframe src='${page}' width=1200 height=800></iframe>` }", made[1])
+    page.goto(f"{brief.url.replace('127.0.0.1', 'localhost')}/theme.css")  # another site to browsers
+    page.evaluate("page => { document.body.innerHTML = `<iframe src='${page}' width=1200 height=800></iframe>` }", brief.url)
     frame = page.frame_locator("iframe")
     frame.locator(RESULT).wait_for()
     with page.expect_download() as file:
@@ -74,8 +45,8 @@ def test_a_result_is_handed_over_inside_another_sites_page(made: Kept, browser: 
     page.context.close()
 
 
-def test_a_camera_is_stopped_after_its_time(made: Kept, camera: Any) -> None:
-    page = live(visitor(camera), made[1])
+def test_a_camera_is_stopped_after_its_time(brief: Brief, camera: Any) -> None:
+    page = live(visitor(camera), brief.url)
     page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
     assert page.get_by_role("button", name="Start the camera").is_enabled()
     page.context.close()
@@ -117,15 +88,3 @@ def test_a_port_in_use_is_gone_around_or_said(tmp_path: Path) -> None:
     assert re.search(r"http://127\.0\.0\.1:(\d+)", found[0]) and f":{port}" not in found[0]
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr.splitlines()[-1]
-
-
-def test_uploads_and_results_are_deleted_after_a_while(made: Kept) -> None:
-    """The last one here: the while goes by during the others."""
-    page, _, kept, before = made
-    deadline = time.monotonic() + 120
-    while count(kept) > before and time.monotonic() < deadline:
-        page.wait_for_timeout(1000)
-    assert count(kept) == before
-    page.reload()
-    source(page)
-    after(page, lambda: page.locator("#examples .tiles button").nth(1).click())  # which is not deleted
