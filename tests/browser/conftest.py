@@ -81,11 +81,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def brief(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brief]:
-    """A page on a Space that keeps for a minute and stops a camera after four seconds, just after something of everything was made
+    """A page on a Space that keeps for a minute and stops a camera after two seconds, just after something of everything was made
     there."""
     folder = tmp_path_factory.mktemp("brief")
     kept = folder / "kept"
-    flags = "--no-compile", "--keep", "1", "--live", "4"
+    flags = "--no-compile", "--keep", "1", "--live", "2"
     variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(kept), "SPACE_ID": "someone/space"}
     with served(folder, *flags, start=forked, **variables) as (url, _):
         before = len(files(kept))

@@ -25,7 +25,7 @@ from skimage import data
 
 from stargan import zoo
 from stargan.files import places
-from tests.processes import Process, Start, fresh
+from tests.processes import NOTHING, Process, Start, forked, fresh
 
 FLAGS = [
     "--no-sandbox",
@@ -94,6 +94,25 @@ def served(folder: Path, *flags: str, start: Start = fresh, **variables: str) ->
 def program(address: str, auth: tuple[str, str] | None = None) -> Client:
     """A program that calls the page. It reads no authorities' certificates, which takes 20 ms a call and is of no use here."""
     return Client(address, auth=auth, verbose=False, ssl_verify=False)
+
+
+# Arguments: an address, an endpoint, how many calls, a picture, other values as JSON.
+CALLS = """
+import json, sys
+from gradio_client import Client, handle_file
+address, endpoint, count, source, values = sys.argv[1:]
+client = Client(address, verbose=False, ssl_verify=False)
+jobs = [client.submit(source=handle_file(source), **json.loads(values), api_name=endpoint) for _ in range(int(count))]
+for job in jobs:
+    job.result()
+"""
+
+
+def calling(address: str, endpoint: str, count: int, source: Path, **values: Any) -> Process:
+    """A program apart, which calls an endpoint of the page so many times at once and waits for what comes. One that is killed has
+    left at once, with its calls; a client in this process is there until the page speaks to it again, after 15 seconds."""
+    arguments = [address, endpoint, str(count), str(source), json.dumps(values)]
+    return forked(["-c", CALLS, *arguments], places.ROOT, os.environ, NOTHING, NOTHING)
 
 
 def launched(chromium: Any, *flags: str) -> Any:

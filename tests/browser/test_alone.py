@@ -47,7 +47,7 @@ def test_a_result_is_handed_over_inside_another_sites_page(brief: Brief, browser
 
 def test_a_camera_is_stopped_after_its_time(brief: Brief, camera: Any) -> None:
     page = live(visitor(camera), brief.url)
-    page.get_by_text("After 4 seconds it is the others' turn").wait_for(timeout=60_000)
+    page.get_by_text("After 2 seconds it is the others' turn").wait_for(timeout=60_000)
     assert page.get_by_role("button", name="Start the camera").is_enabled()
     page.context.close()
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gradio_client import handle_file
-from gradio_client.utils import Status
 from PIL import Image, ImageOps
-from served import SIDE, WAIT, after, anew, opened, pixels, program, settled, source
+from served import SIDE, WAIT, after, anew, calling, opened, pixels, settled, source
 from skimage import data
 
 
@@ -65,21 +63,16 @@ def test_two_visitors_never_see_each_others_faces(
 
 def test_who_has_to_wait_is_told(page: Any, address: str, portrait_file: Path) -> None:
     page.get_by_role("button", name="The way from A to B").click()
-    ends = {"domain_a": "man", "style_from_a": "seed", "seed_a": 1, "reference_a": None}
-    ends |= {"domain_b": "woman", "style_from_b": "seed", "seed_b": 2, "reference_b": None}
-    common = {"source": handle_file(str(portrait_file)), "psi": 1.0, "masks": True, "aligned": True, "way": "", "loop": True}
-    client = program(address)
-    jobs = [client.submit(**common, **ends, seconds=3.0, api_name="/video") for _ in range(6)]
+    others = calling(address, "/video", 6, portrait_file, seconds=2.0)
     try:
         deadline = time.monotonic() + 60
-        while not any(job.status().code == Status.IN_QUEUE for job in jobs):
-            assert time.monotonic() < deadline, "nobody waits"
+        while not page.request.get(f"{address}/gradio_api/queue/status").json()["queue_size"]:
+            assert time.monotonic() < deadline and others.poll() is None, "nobody waits"
             page.wait_for_timeout(100)
         page.get_by_role("button", name="Make video").click()
         page.locator("#movie").get_by_text(re.compile(r"queue: \d+/\d+")).wait_for(timeout=30_000)
     finally:
-        for job in jobs:
-            job.cancel()
+        others.kill()
 
 
 def test_who_waits_for_a_picture_sees_a_place_in_the_queue(page: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -10,22 +9,12 @@ from typing import Any
 
 from gauge import files
 from PIL import Image
-from served import Open, ready, to_tab
+from served import Open, calling, ready, to_tab
 from skimage import data
 
-from stargan.files import places
 from stargan.media import video
-from tests.processes import NOTHING, forked
 
 FRAMES = 600
-PROGRAM = """
-import sys
-from gradio_client import Client, handle_file
-address, source, way = sys.argv[1:]
-Client(address, verbose=False, ssl_verify=False).predict(
-    source=handle_file(source), way=way, seconds=5.0, loop=True, api_name="/video"
-)
-"""
 
 
 def found(kept: Path, pattern: str) -> set[Path]:
@@ -61,11 +50,11 @@ def test_the_video_of_a_program_that_ends_is_given_up(open_page: Open, portrait_
     url, _, kept, _ = open_page
     before = found(kept, "stargan.mp4")
     way = ", ".join(str(seed) for seed in range(14))
-    process = forked(["-c", PROGRAM, url, str(portrait_file), way], places.ROOT, os.environ, NOTHING, NOTHING)
+    program = calling(url, "/video", 1, portrait_file, way=way, seconds=5.0, loop=True)
     deadline = time.monotonic() + 120
     while not found(kept, "*.part"):
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline and program.poll() is None
         time.sleep(0.05)
-    process.kill()
+    program.kill()
     until_it_ends(kept)
     assert found(kept, "stargan.mp4") == before, "all frames were made for nobody"
