@@ -241,8 +241,8 @@ class Translator:
         torch.compiler.config.recompile_limit = max(torch.compiler.config.recompile_limit, 256)
         config = self.model.config
         calls = self._plain()
-        # All kernels of a graph as one piece of C++ are compiled in two thirds of the time that they take one by one. What calls them
-        # is a piece of its own: optimised as they are, it takes longer to compile and is no faster.
+        # All kernels of a graph as one piece of C++ are compiled in two thirds of the time that they take one by one. What calls
+        # them is a piece of its own: optimised as they are, it takes longer to compile and is no faster.
         options: Any = {"cpp_wrapper": True, "cpp_wrapper_build_separate": True} if self.device.type == "cpu" else None
         calls |= {name: torch.compile(calls[name], dynamic=False, options=options) for name in COMPILED if name in calls}
         x = self._square(torch.zeros(1, 3, config.image_size, config.image_size, device="cpu"))

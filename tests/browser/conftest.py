@@ -81,11 +81,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def brief(browser: Any, portrait_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brief]:
-    """A page on a Space that keeps for a minute and stops a camera after two seconds, just after something of everything was made
-    there."""
+    """A page on a Space that keeps for half a minute and stops a camera after two seconds, just after something of everything was
+    made there."""
     folder = tmp_path_factory.mktemp("brief")
     kept = folder / "kept"
-    flags = "--no-compile", "--keep", "1", "--live", "2"
+    flags = "--no-compile", "--keep", "0.5", "--live", "2"
     variables = {"STARGAN_MODEL": MODEL, "GRADIO_TEMP_DIR": str(kept), "SPACE_ID": "someone/space"}
     with served(folder, *flags, start=forked, **variables) as (url, _):
         before = len(files(kept))
@@ -120,6 +120,13 @@ def regular(browser: Any, address: str) -> Iterator[Any]:
 def guest(browser: Any, open_page: Open) -> Iterator[Any]:
     """Such a visitor of the page that is open to others."""
     with returning(browser, open_page.url) as context:
+        yield context
+
+
+@pytest.fixture(scope="package")
+def filmed(camera: Any, address: str) -> Iterator[Any]:
+    """Such a visitor with a camera."""
+    with returning(camera, address) as context:
         yield context
 
 

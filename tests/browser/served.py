@@ -55,8 +55,8 @@ class Open(NamedTuple):
 
 
 class Brief(NamedTuple):
-    """A page that keeps what it is given and makes for a minute: as a visitor has it open, who has something of everything; its
-    address, the folder of what it keeps, and how many files lay there before."""
+    """A page that keeps what it is given and makes for half a minute: as a visitor has it open, who has something of everything;
+    its address, the folder of what it keeps, and how many files lay there before."""
 
     page: Any
     url: str

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from served import ready, returning, to_tab, visitor
+from served import ready, to_tab, visitor
 
 FRAMES = "Number(document.querySelector('#live [data-frames]')?.dataset.frames || 0)"
-
-
-@pytest.fixture(scope="module")
-def filmed(camera: Any, address: str) -> Iterator[Any]:
-    """A visitor with a camera who comes again."""
-    with returning(camera, address) as context:
-        yield context
 
 
 def live(context: Any, address: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gradio_client import handle_file
 from PIL import Image
-from served import MODEL, RESULT, SIDE, after, opened, pixels, program, quiet, settled, source, to_tab, upload
+from served import MODEL, RESULT, SIDE, after, pixels, program, quiet, ready, settled, source, to_tab, upload
 from skimage import data
 
 from stargan import zoo
@@ -248,12 +248,13 @@ def test_the_source_comes_back_and_the_way_is_a_strip_and_a_video(page: Any, tmp
     page.get_by_text("'seven' is no seed").wait_for()
 
 
-def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, address: str, page: Any, animals: str) -> None:
+def test_another_model_keeps_the_source_and_has_its_own_domains(page: Any, address: str, animals: str) -> None:
     page.locator("#examples .tiles button").nth(3).click()
     page.locator("#source img").first.wait_for()
     settled(page)
     page.locator("#masks input").uncheck()
-    other = opened(browser, address)
+    other = ready(page.context, address)
+    page.bring_to_front()
     # The model came after the page was opened.
     page.locator("#model input").click()
     shown = after(page, lambda: page.get_by_role("option", name=animals).click())
@@ -273,4 +274,4 @@ def test_another_model_keeps_the_source_and_has_its_own_domains(browser: Any, ad
     settled(page)
     assert not page.locator("#masks input").is_checked(), "it is as it was left"
     assert other.locator("#domain-a label").all_inner_texts() == ["man", "orc", "woman"]
-    other.context.close()
+    other.close()

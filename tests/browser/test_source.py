@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Error
-from served import RESULT, SIDE, after, launched, opened, pixels, settled, source, to_tab, upload
+from served import RESULT, SIDE, after, pixels, ready, settled, source, to_tab, upload
 from skimage import data
 
 from stargan.ui.source import EXAMPLES
@@ -59,17 +59,8 @@ def test_a_portrait_from_the_clipboard(page: Any, portrait_file: Path) -> None:
     assert np.abs(after(page, lambda: upload(page, portrait_file), BEFORE) - pasted).mean() < 1
 
 
-def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) -> None:
-    frame = Image.new("RGB", (640, 480))
-    frame.paste(Image.fromarray(data.astronaut()).resize((480, 480)), (80, 0))
-    frame.save(tmp_path / "camera.mjpeg", "JPEG")
-    camera = launched(
-        browser.browser_type,
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}",
-    )
-    page = opened(camera, address)
+def test_a_portrait_from_the_webcam(filmed: Any, address: str) -> None:
+    page = ready(filmed, address)
     box = page.locator("#source")
     box.get_by_label("Clear").or_(box.get_by_label("Remove")).first.click()
     page.get_by_text("Drop a portrait above").wait_for()
@@ -79,7 +70,7 @@ def test_a_portrait_from_the_webcam(browser: Any, address: str, tmp_path: Path) 
     page.wait_for_function("document.querySelector('#source video')?.videoWidth == 640")
     assert after(page, lambda: box.get_by_label("capture photo").click()).shape == (SIDE, SIDE, 3)
     assert "No face" not in page.locator("#source-note").inner_text()
-    camera.close()
+    page.close()
 
 
 def test_after_a_refused_upload_nothing_is_left_of_the_last_person(page: Any, portrait_file: Path, tmp_path: Path) -> None:
