@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from material import LocalServer
-from served import after, opened, served, upload
+from served import MODEL, after, opened, served, upload
 
 from stargan.files import checkpoint
 from stargan.model import build
@@ -52,7 +52,7 @@ def test_models_are_downloaded_and_licences_asked_for(browser: Any, hub: str, po
     offline = {"https_proxy": NOWHERE, "HTTPS_PROXY": NOWHERE, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     stores = {"HF_HOME": str(tmp_path / "hf"), "STARGAN_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": hub}
     start = functools.partial(forked, anew=("huggingface_hub", "stargan", "train"))
-    with served(tmp_path, "--no-compile", "--train", start=start, **offline, **stores) as (url, _):
+    with served(tmp_path, "--no-compile", "--train", start=start, STARGAN_MODEL=MODEL, **offline, **stores) as (url, _):
         page = opened(browser, url)
         page.get_by_role("button", name="Get another model").click()
         page.get_by_text("CC BY-NC 4.0").wait_for()

@@ -8,8 +8,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -70,8 +68,7 @@ def test_two_processes_train_as_one(picture_folder: Path, tmp_path: Path) -> Non
         port = free.getsockname()[1]
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     options = ["--dynamo_backend", "no", "--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]
-    command = [sys.executable, "-m", *launch, *options, "-m", "train", "fit", "--config", str(file)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = ran(["-m", *launch, *options, "-m", "train", "fit", "--config", str(file)], ROOT, os.environ, timeout=300)
     assert ended.returncode == 0, ended.stderr
     assert "2 processes on cpu" in ended.stdout + ended.stderr
     one, two = logged(tmp_path / "one" / "tiny"), logged(tmp_path / "two" / "tiny")
