@@ -24,6 +24,8 @@ PAGES = {
     "a second page": ("test_boxes.py", "test_feel.py", "test_looks.py", "test_main_view.py", "test_train_tab.py"),
     "pages of their own": ("test_alone.py", "test_models.py", "test_privacy.py", "test_who_leaves.py", "test_without_trace.py"),
 }
+# What keeps a processor busy from beginning to end.
+COMPUTING = ("test_losses.py", "test_translate.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,9 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser is slow. What shares pages comes first, and other slow files beside it; pages of their own, where
-    there is more waiting than elsewhere, in the middle; then files with many tests, so that no process is left with a long one in
-    the end."""
+    """Whatever needs a browser is slow. What shares pages comes first, and beside it, as there is much waiting, what only computes;
+    pages of their own, where there is most, in the middle of the slow files; last those with many tests, so that no process is left
+    with a long one in the end."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.slow)
@@ -48,10 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def turn(item: pytest.Item) -> tuple[int, int]:
         if "browser" in item.path.parts:
             page = of_the_page(item.path.name)
-            return (0, page) if page < 2 else (2, 0)
+            return (0 if page < 2 else 3), page
+        if item.path.name in COMPUTING:
+            return 1, 0
         if item.path in slow:
-            return (1 if "tests/stargan" in item.path.as_posix() else 3), 0
-        return 4, -many[item.path]
+            return (2 if "tests/stargan" in item.path.as_posix() else 4), 0
+        return 5, -many[item.path]
 
     items.sort(key=turn)
 
