@@ -44,8 +44,8 @@ def _bf16_is_faster() -> bool:
 
     Measured is what it takes of a processor, not of the clock: others that have the cores meanwhile would decide, and a batch that
     goes on after a kill would come to other pictures than the one that it goes on with."""
-    # These ask the processor; the flags bear an underscore but have no public counterpart.
-    if not torch.cpu._is_amx_tile_supported() and not torch.cpu._is_avx512_bf16_supported():
+    known = torch.cpu.get_capabilities()
+    if not known.get("amx_bf16") and not known.get("avx512_bf16"):
         return False
     shapes = (1, 64, 64, 64), (64, 64, 3, 3)
     cases = {

@@ -24,7 +24,7 @@ def slow_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[torch.dtype, float
         return convolve(x, *more, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(precision.F, "conv2d", slow)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     precision._bf16_is_faster.cache_clear()
     yield seconds
     precision._bf16_is_faster.cache_clear()
@@ -56,7 +56,6 @@ def test_what_others_take_of_the_processor_decides_nothing(
 
 
 def test_without_units_nothing_is_measured(slow_in: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, "avx512_bf16": False})
     slow_in[torch.float32] = 60
     assert precision.fastest(torch.device("cpu")) == "fp32"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from accelerate.utils import reduce
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from train.config import TrainingError
 from train.step import losses
@@ -250,5 +251,6 @@ def update_averages(state: State) -> None:
     i, decay = state.iteration, state.config.ema
     if state.config.ema_warmup:
         decay = min(decay, (1 + i) / (10 + i))
-    for name, average in state.averaged.items():
-        torch._foreach_lerp_(list(average.parameters()), list(state.networks[name].parameters()), 1 - decay)
+    average = get_ema_multi_avg_fn(decay)
+    for name, averaged in state.averaged.items():
+        average(list(averaged.parameters()), list(state.networks[name].parameters()), i)
