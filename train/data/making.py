@@ -36,19 +36,19 @@ class Report:
     """How many pictures were written and how many were there already; skipped: a sentence on every other one, naming it.
 
     The sentences are also in `skipped.txt` of the data set, a file that is missing where nothing was skipped. taken_for: what the
-    source was seen as. in_both: a sentence on pictures that are in train and in val, where there are such.
+    source was seen as. remarks: sentences on what is unlike what one would expect of its splits.
     """
 
     written: int
     kept: int
     skipped: tuple[str, ...]
     taken_for: str = field(default="", compare=False)
-    in_both: str = field(default="", compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         counts = f"{self.written} written, {self.kept} kept, {len(self.skipped)} skipped"
         more = [f"and {len(self.skipped) - SHOWN} more, see skipped.txt"] if len(self.skipped) > SHOWN else []
-        text = "\n  ".join([*filter(None, [self.taken_for, counts, self.in_both]), *self.skipped[:SHOWN], *more])
+        text = "\n  ".join([*filter(None, [self.taken_for, counts, *self.remarks]), *self.skipped[:SHOWN], *more])
         return _writable(text).decode()
 
 

@@ -131,8 +131,8 @@ def _make(
             # What is undone takes that list with it.
             left = None if undo else out / "skipped.txt"
             _fill_up(out, name, pictures, functools.partial(_left_out, jobs, report, name, left))
-        in_both = _in_both(out, {job.target.name: job.source for job in jobs})
-    return Report(report.written, report.kept, report.skipped, str(layout), in_both)
+        remarks = _elsewhere(out, layout, jobs), _in_both(out, {job.target.name: job.source for job in jobs})
+    return Report(report.written, report.kept, report.skipped, str(layout), tuple(filter(None, remarks)))
 
 
 def _shortly(layout: layouts.Layout) -> str:
@@ -166,6 +166,23 @@ def _fill_up(out: Path, domain: str, names: Sequence[str], left: Callable[[], st
         for name in order[: max(2 - len(there[poor]), 0)]:
             (out / poor / domain).mkdir(parents=True, exist_ok=True)
             os.replace(out / rich / domain / name, out / poor / domain / name)
+
+
+def _elsewhere(out: Path, layout: layouts.Layout, jobs: Sequence[Job]) -> str:
+    """A sentence on the pictures that are in another split than the source has them in; empty where none is."""
+    other = {"train": "val", "val": "train"}
+    moved = [
+        (found.name, found.split, other[found.split])
+        for found, job in zip(layout.pictures, jobs, strict=True)
+        if found.split and (out / other[found.split] / found.domain / job.target.name).exists()
+    ]
+    if not moved:
+        return ""
+    name, split, there = moved[0]
+    words = f"1 picture of {split} is in {there} instead: {name}"
+    if len(moved) > 1:
+        words = f"{len(moved)} pictures are in the other split than the source has them in, such as {name} in {there}"
+    return f"{words}; a domain needs 2 pictures to train and 2 for val"
 
 
 def _in_both(out: Path, sources: Mapping[str, str]) -> str:

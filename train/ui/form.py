@@ -165,6 +165,6 @@ class Form:
                 "another --data"
             ) from None
         left = f", {len(report.skipped)} left out, such as {report.skipped[0]}" if report.skipped else ""
-        both = f"; {report.in_both}" if report.in_both else ""
-        gr.Info(plain(f"{report.taken_for}: {report.written + report.kept} pictures{left}{both}"), title="")
+        told = "; ".join([f"{report.taken_for}: {report.written + report.kept} pictures{left}", *report.remarks])
+        gr.Info(plain(told), title="")
         return out

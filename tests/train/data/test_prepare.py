@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,15 +98,15 @@ def test_pictures_that_are_in_train_and_val_are_counted(tmp_path: Path) -> None:
         (root / place).mkdir(parents=True)
         for j in range(3):
             portrait(10 * i + j, 48).save(root / place / f"{j}.png")
-    assert own.folder(root, tmp_path / "none", 32).in_both == ""
+    assert own.folder(root, tmp_path / "none", 32).remarks == ()
     shutil.copy(root / "train" / "cat" / "1.png", root / "val" / "cat" / "copy.png")
     one = f"1 picture of val is in train, too: val/cat/copy.png, the same as train/cat/1.png; {sentence}"
-    assert own.folder(root, tmp_path / "out", 32).in_both == one
+    assert own.folder(root, tmp_path / "out", 32).remarks == (one,)
     shutil.copy(root / "train" / "cat" / "2.png", root / "val" / "dog" / "twin.png")
     two = f"2 pictures of val are in train, too, such as val/cat/copy.png, the same as train/cat/1.png; {sentence}"
     for kept in (13, 14):
         report = own.folder(root, tmp_path / "out", 32)
-        assert report.kept == kept and report.in_both == two, "also of what was there before"
+        assert report.kept == kept and report.remarks == (two,), "also of what was there before"
     assert f"skipped\n  {two}" in str(report)
 
 
@@ -117,6 +118,26 @@ def test_every_split_gets_two_pictures(source: Path, tmp_path: Path, val_fractio
     assert [len(list((out / poor / domain).iterdir())) for domain in ("cold", "warm")] == [2, 2] and len(first) == 17
     report = own.folder(source, out, 32, val_fraction=val_fraction)
     assert (report.written, report.kept) == (0, 16) and files(out) == first
+
+
+def test_what_a_domain_lacks_in_one_split_is_said_to_come_from_the_other(tmp_path: Path) -> None:
+    root, need = tmp_path / "source", "a domain needs 2 pictures to train and 2 for val"
+    for i, (place, count) in enumerate({"train/cat": 4, "val/cat": 1, "train/dog": 3, "val/dog": 2}.items()):
+        (root / place).mkdir(parents=True)
+        for j in range(count):
+            portrait(10 * i + j, 48).save(root / place / f"{j}.png")
+    for _ in range(2):
+        (remark,) = own.folder(root, tmp_path / "out", 32).remarks
+        assert re.fullmatch(rf"1 picture of train is in val instead: train/cat/\d\.png; {need}", remark)
+    assert len(list((tmp_path / "out" / "val" / "cat").iterdir())) == 2
+    portrait(40, 48).save(root / "train" / "dog" / "3.png")
+    (root / "val" / "dog").rename(root / "train" / "bird")
+    (root / "val" / "bird").mkdir()
+    portrait(41, 48).save(root / "val" / "bird" / "0.png")
+    portrait(42, 48).save(root / "train" / "bird" / "2.png")
+    (remark,) = own.folder(root, tmp_path / "more", 32).remarks
+    pattern = r"4 pictures are in the other split than the source has them in, such as train/(bird|cat|dog)/\d\.png in val; "
+    assert re.fullmatch(pattern + need, remark)
 
 
 @pytest.mark.parametrize("stop", ["reading", "writing"])

@@ -83,6 +83,6 @@ def test_what_was_left_out_of_an_upload_or_that_it_has_gone_is_said(tmp_path: Pa
     Form._made(form, "beta", str(archive), True, 80)
     said = f"{report.taken_for}: 10 pictures, 1 left out, such as cat/1.jpg: no face was found"
     assert told == [said]
-    report = dataclasses.replace(report, in_both="1 picture of val is in train, too")
+    report = dataclasses.replace(report, remarks=("1 picture of val is in train, too", "another"))
     Form._made(form, "beta", str(archive), True, 80)
-    assert told[1:] == [f"{said}; {report.in_both}"]
+    assert told[1:] == [f"{said}; 1 picture of val is in train, too; another"]
