@@ -18,6 +18,7 @@ from tests import processes
 from train.memory import keep_freed_memory
 
 keep_freed_memory()
+os.environ.pop("OMP_NUM_THREADS", None)  # PyTorch has read it; what the tests start has as many threads as they, see `as_here`
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
     torch.set_num_threads(1)
 
