@@ -182,7 +182,7 @@ def _elsewhere(out: Path, layout: layouts.Layout, jobs: Sequence[Job]) -> str:
     words = f"1 picture of {split} is in {there} instead: {name}"
     if len(moved) > 1:
         words = f"{len(moved)} pictures are in the other split than the source has them in, such as {name} in {there}"
-    return f"{words}; a domain needs 2 pictures to train and 2 for val"
+    return f"{words}; a domain needs 2 pictures to train and 2 for val, and what is prepared stays where it is"
 
 
 def _in_both(out: Path, sources: Mapping[str, str]) -> str:

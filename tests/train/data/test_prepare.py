@@ -121,7 +121,7 @@ def test_every_split_gets_two_pictures(source: Path, tmp_path: Path, val_fractio
 
 
 def test_what_a_domain_lacks_in_one_split_is_said_to_come_from_the_other(tmp_path: Path) -> None:
-    root, need = tmp_path / "source", "a domain needs 2 pictures to train and 2 for val"
+    root, need = tmp_path / "source", "a domain needs 2 pictures to train and 2 for val, and what is prepared stays where it is"
     for i, (place, count) in enumerate({"train/cat": 4, "val/cat": 1, "train/dog": 3, "val/dog": 2}.items()):
         (root / place).mkdir(parents=True)
         for j in range(count):
